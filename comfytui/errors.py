@@ -5,9 +5,9 @@ prints both sentences and the code; a traceback is never shown for one. :data:`R
 ways by a test: every code that is raised is registered, and every registered code is raised somewhere.
 """
 
-import re
-import unicodedata
 from dataclasses import dataclass
+
+from comfytui.untrusted import plain
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ REGISTRY: dict[str, Entry] = {
         "The story {file} is neither .json nor .toml.", "Save it as JSON or TOML and give it that ending."
     ),
     "story.shape": Entry(
-        "The story {file} is wrong at {place}: {why}.", "Correct that field; `comfytui demo` shows a story that works."
+        "The story {file} is wrong at {place}: {why}.",
+        "Correct that field; `comfytui demo` shows a story that works.",
     ),
     "story.empty": Entry("The story {file} has no scenes.", "Give it at least one entry under `scenes`."),
     "story.duplicate_scene": Entry(
@@ -46,7 +47,8 @@ REGISTRY: dict[str, Entry] = {
         "Check the path, or use a bundled workflow: smoke, txt2img, svd.",
     ),
     "workflow.syntax": Entry(
-        "The workflow {file} is not valid {format}: {why}.", "Export it again from ComfyUI with `Export (API)`."
+        "The workflow {file} is not valid {format}: {why}.",
+        "Export it again from ComfyUI with `Export (API)`.",
     ),
     "workflow.gui_format": Entry(
         "The workflow {file} is in ComfyUI's GUI format, which a server cannot run.",
@@ -68,7 +70,9 @@ REGISTRY: dict[str, Entry] = {
         "Install the node packages on the server, or choose another workflow.",
     ),
     # --- settings ----------------------------------------------------------------------------------------
-    "config.unreadable": Entry("The configuration {file} cannot be read: {why}.", "Mend the file or remove it."),
+    "config.unreadable": Entry(
+        "The configuration {file} cannot be read: {why}.", "Mend the file or remove it."
+    ),
     "config.value": Entry("{place} is not usable: {why}.", "Correct that setting."),
     # --- server ------------------------------------------------------------------------------------------
     "server.unreachable": Entry(
@@ -92,20 +96,24 @@ REGISTRY: dict[str, Entry] = {
         "It may be overloaded or frozen; look at its log.",
     ),
     "server.lost": Entry(
-        "The server at {server} went away: {why}.", "Look at the server's log; rerun the scenes that were lost."
+        "The server at {server} went away: {why}.",
+        "Look at the server's log; rerun the scenes that were lost.",
     ),
     "server.start_failed": Entry(
         "The server could not be started: {why}.", "Run the command by hand to see what it says."
     ),
     # --- prompts and frames ------------------------------------------------------------------------------
     "prompt.rejected": Entry(
-        "ComfyUI rejected the prompt: {why}.", "Correct the workflow or the story; a retry would be rejected again."
+        "ComfyUI rejected the prompt: {why}.",
+        "Correct the workflow or the story; a retry would be rejected again.",
     ),
     "prompt.failed": Entry("Node {node} failed: {why}.", "Look at the node's inputs and the server's log."),
     "prompt.out_of_memory": Entry(
         "Node {node} ran out of GPU memory: {why}.", "Lower the resolution or the frames, or free VRAM."
     ),
-    "prompt.interrupted": Entry("The prompt was interrupted on the server.", "Rerun the scene when you are ready."),
+    "prompt.interrupted": Entry(
+        "The prompt was interrupted on the server.", "Rerun the scene when you are ready."
+    ),
     "prompt.lost": Entry(
         "The prompt is neither queued, running nor in the server's history.",
         "The server was restarted or the prompt was deleted; rerun the scene.",
@@ -115,13 +123,16 @@ REGISTRY: dict[str, Entry] = {
         "Raise --max-wait or --max-total-wait if the scene really needs longer.",
     ),
     "prompt.history_limit": Entry(
-        "History was read {limit} times without an end of the prompt.", "Raise --history-max-attempts, or set it to 0."
+        "History was read {limit} times without an end of the prompt.",
+        "Raise --history-max-attempts, or set it to 0.",
     ),
     "frame.unsafe_name": Entry(
         "The server named a frame that leads outside the output folder: {name}.",
         "Nothing was read there. Look at the custom node that made the name.",
     ),
-    "frame.not_whole": Entry("The frame {name} is not whole: {why}.", "Rerun the scene; look at the server's disk."),
+    "frame.not_whole": Entry(
+        "The frame {name} is not whole: {why}.", "Rerun the scene; look at the server's disk."
+    ),
     # --- run folder --------------------------------------------------------------------------------------
     "run.not_found": Entry("There is no run at {place}.", "Name a run folder or a run id; see --runs-dir."),
     "run.unwritable": Entry(
@@ -132,13 +143,17 @@ REGISTRY: dict[str, Entry] = {
         "Use `comfytui attach` to watch it; stop it there first to drive it from here.",
     ),
     "run.no_runner": Entry(
-        "No runner answers for run {run}.", "It has ended or died; what it recorded is shown from its journal."
+        "No runner answers for run {run}.",
+        "It has ended or died; what it recorded is shown from its journal.",
     ),
     "run.contract": Entry("The run {run} does not validate.", "See the findings of `comfytui validate`.", 1),
-    "journal.unreadable": Entry("The journal {file} cannot be read: {why}.", "Check that the file is there and yours."),
+    "journal.unreadable": Entry(
+        "The journal {file} cannot be read: {why}.", "Check that the file is there and yours."
+    ),
     # --- terminal ----------------------------------------------------------------------------------------
     "terminal.none": Entry(
-        "The dashboard needs a terminal, and standard output is not one.", "Add --headless, or --json for scripts."
+        "The dashboard needs a terminal, and standard output is not one.",
+        "Add --headless, or --json for scripts.",
     ),
     "internal": Entry(
         "comfytui met an error of its own: {why}.", "Please report it with the file {debug}.", 1
@@ -161,30 +176,3 @@ class Failure(Exception):  # noqa: N818 - a failure is what the user reads, not 
 
     def __str__(self) -> str:
         return f"{self.what} {self.remedy} [{self.code}]"
-
-
-# Escape sequences go as a whole (CSI, OSC and the other string kinds), so that no `31m` is left behind.
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
-    r"|\x1b[ -/]*[0-~]"
-)
-
-
-def plain(text: str, limit: int = 4000) -> str:
-    """Return untrusted ``text`` without control characters, escape sequences and direction overrides.
-
-    Line breaks and tabs become single spaces; more than ``limit`` characters are cut with an ellipsis. Lone
-    surrogates become U+FFFD, so that the result can always be encoded.
-    """
-    cut = _ESCAPES.sub("", text[: limit * 4])
-    cut = " ".join(cut.split()) if any(c in cut for c in "\n\r\t\x0b\x0c\x85\u2028\u2029") else cut
-    kept = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in cut if _visible(c))
-    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
-
-
-def _visible(char: str) -> bool:
-    """Tell whether ``char`` may reach a terminal: no control, no invisible formatting but joiners of real scripts."""
-    if char in "\u200c\u200d":  # joiners are part of words in many scripts and of emoji
-        return True
-    return unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cn")
