@@ -70,9 +70,7 @@ REGISTRY: dict[str, Entry] = {
         "Install the node packages on the server, or choose another workflow.",
     ),
     # --- settings ----------------------------------------------------------------------------------------
-    "config.unreadable": Entry(
-        "The configuration {file} cannot be read: {why}.", "Mend the file or remove it."
-    ),
+    "config.unreadable": Entry("The configuration {file} cannot be read: {why}.", "Mend the file or remove it."),
     "config.value": Entry("{place} is not usable: {why}.", "Correct that setting."),
     # --- server ------------------------------------------------------------------------------------------
     "server.unreachable": Entry(
@@ -111,9 +109,7 @@ REGISTRY: dict[str, Entry] = {
     "prompt.out_of_memory": Entry(
         "Node {node} ran out of GPU memory: {why}.", "Lower the resolution or the frames, or free VRAM."
     ),
-    "prompt.interrupted": Entry(
-        "The prompt was interrupted on the server.", "Rerun the scene when you are ready."
-    ),
+    "prompt.interrupted": Entry("The prompt was interrupted on the server.", "Rerun the scene when you are ready."),
     "prompt.lost": Entry(
         "The prompt is neither queued, running nor in the server's history.",
         "The server was restarted or the prompt was deleted; rerun the scene.",
@@ -130,9 +126,7 @@ REGISTRY: dict[str, Entry] = {
         "The server named a frame that leads outside the output folder: {name}.",
         "Nothing was read there. Look at the custom node that made the name.",
     ),
-    "frame.not_whole": Entry(
-        "The frame {name} is not whole: {why}.", "Rerun the scene; look at the server's disk."
-    ),
+    "frame.not_whole": Entry("The frame {name} is not whole: {why}.", "Rerun the scene; look at the server's disk."),
     # --- run folder --------------------------------------------------------------------------------------
     "run.not_found": Entry("There is no run at {place}.", "Name a run folder or a run id; see --runs-dir."),
     "run.unwritable": Entry(
@@ -147,21 +141,17 @@ REGISTRY: dict[str, Entry] = {
         "It has ended or died; what it recorded is shown from its journal.",
     ),
     "run.contract": Entry("The run {run} does not validate.", "See the findings of `comfytui validate`.", 1),
-    "journal.unreadable": Entry(
-        "The journal {file} cannot be read: {why}.", "Check that the file is there and yours."
-    ),
+    "journal.unreadable": Entry("The journal {file} cannot be read: {why}.", "Check that the file is there and yours."),
     # --- terminal ----------------------------------------------------------------------------------------
     "terminal.none": Entry(
         "The dashboard needs a terminal, and standard output is not one.",
         "Add --headless, or --json for scripts.",
     ),
-    "internal": Entry(
-        "comfytui met an error of its own: {why}.", "Please report it with the file {debug}.", 1
-    ),
+    "internal": Entry("comfytui met an error of its own: {why}.", "Please report it with the file {debug}.", 1),
 }
 
 
-class Failure(Exception):  # noqa: N818 - a failure is what the user reads, not an accident of the code
+class Failure(Exception):
     """A failure that a user can meet: ``code``, the sentences ``what`` and ``remedy``, and the ``exit_code``."""
 
     def __init__(self, code: str, **words: object) -> None:

@@ -72,5 +72,5 @@ def _fit_part(part: str) -> bool:
         and ":" not in part
         and len(part.encode("utf-8", "replace")) <= 255
         and plain(part) == part
-        and part.split(".")[0].rstrip(" ").lower() not in _RESERVED
+        and part.split(".", maxsplit=1)[0].rstrip(" ").lower() not in _RESERVED
     )
