@@ -1,0 +1,69 @@
+"""The envelope: one event with its number and time, as it is journalled, sent to faces and printed as NDJSON.
+
+One envelope is one line of JSON: ``{"v": 1, "seq": 7, "at": "...Z", "run": "...", "event": {"type": ..., ...}}``.
+"""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Raw, Struct
+
+from comfytui.model.events import ENVELOPE_VERSION, AnyEvent, Fact, Unknown
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """An event, its place in the order (``seq``, from 1; samples carry the last fact's) and its time (UTC)."""
+
+    seq: int
+    at: datetime
+    run: str
+    event: AnyEvent
+    v: int = ENVELOPE_VERSION
+
+    @property
+    def is_fact(self) -> bool:
+        """Whether the event is a fact: ordered, journalled, never dropped."""
+        return isinstance(self.event, Fact)
+
+
+class _Sealed(Struct, frozen=True, kw_only=True):
+    seq: int
+    at: datetime
+    run: str
+    event: Raw
+    v: int = ENVELOPE_VERSION
+
+
+class _Kind(Struct):
+    type: str = ""
+
+
+_seal = msgspec.json.Encoder()
+_whole = msgspec.json.Decoder(Envelope)
+_outer = msgspec.json.Decoder(_Sealed)
+_kind = msgspec.json.Decoder(_Kind)
+
+_KNOWN = frozenset(member.__struct_config__.tag for member in AnyEvent.__args__)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Return ``envelope`` as one line of JSON, without the line break."""
+    return _seal.encode(envelope)
+
+
+def decode(line: bytes) -> Envelope:
+    """Return the envelope in ``line``; an event of an unknown type becomes :class:`Unknown`.
+
+    Raises ``ValueError`` when the line is not an envelope, or an event of a known type does not fit it.
+    """
+    try:
+        return _whole.decode(line)
+    except (msgspec.DecodeError, RecursionError) as problem:
+        try:
+            sealed = _outer.decode(line)
+            kind = _kind.decode(sealed.event).type
+        except (msgspec.DecodeError, RecursionError):
+            raise ValueError(f"not an envelope: {problem}") from None
+        if kind in _KNOWN:
+            raise ValueError(f"event {kind} does not fit: {problem}") from None
+        return Envelope(seq=sealed.seq, at=sealed.at, run=sealed.run, v=sealed.v, event=Unknown(kind=kind))

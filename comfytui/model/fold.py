@@ -1,0 +1,269 @@
+"""How an event changes what is known: ``fold(state, envelope) -> state``, pure, the only writer of State.
+
+A fact whose number is not above the state's has been folded already and changes nothing, so a reader may fold the
+journal, then the live stream, and need not care where they overlap. Samples are latest-wins and may come in any order
+with respect to facts.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from comfytui.model import events as e
+from comfytui.model.envelope import Envelope
+from comfytui.model.narrate import narrate
+from comfytui.model.state import (
+    GPU_SAMPLES,
+    RECENT_FRAMES,
+    RECENT_NOTES,
+    Attempt,
+    FrameRow,
+    GpuMoment,
+    HistoryLook,
+    Note,
+    Refusal,
+    Run,
+    Scene,
+    Server,
+    State,
+)
+
+
+def fold(state: State, envelope: Envelope) -> State:
+    """Return the state after ``envelope``; the same object when it changes nothing."""
+    event = envelope.event
+    if not isinstance(event, e.Fact):
+        return _fold_sample(state, event, envelope.at)
+    if envelope.seq <= state.seq:
+        return state
+    changed = _fold_fact(state, event, envelope.at)
+    return replace(_remember(changed, envelope), seq=envelope.seq, at=envelope.at)
+
+
+def fold_all(envelopes: Any, state: State | None = None) -> State:
+    """Return the state after all of ``envelopes``, beginning with ``state`` or with nothing known."""
+    folded = state if state is not None else State()
+    for envelope in envelopes:
+        folded = fold(folded, envelope)
+    return folded
+
+
+def _remember(state: State, envelope: Envelope) -> State:
+    line = narrate(envelope.event)
+    if line is None:
+        return state
+    level, text, scene = line
+    note = Note(at=envelope.at, seq=envelope.seq, level=level, text=text, scene=scene)  # type: ignore[arg-type]
+    return replace(state, notes=(*state.notes[-(RECENT_NOTES - 1) :], note))
+
+
+def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
+    match sample:
+        case e.Progress(scene=scene):
+            current = state.scene(scene)
+            if current is None or current.phase != "executing":
+                return state
+            return replace(state, at=at, progress={**state.progress, scene: sample})
+        case e.FrameWriting():
+            return _frame_row(
+                state, FrameRow(scene=sample.scene, attempt=sample.attempt, name=sample.name, state="writing",
+                                at=at, bytes=sample.bytes)
+            )  # fmt: skip
+        case e.QueueDepth():
+            return replace(state, at=at, server=replace(state.server, ours=sample.ours, others=sample.others))
+        case e.GpuSampled():
+            moment = GpuMoment(at=at, devices=sample.devices)
+            return replace(state, at=at, gpu=(*state.gpu[-(GPU_SAMPLES - 1) :], moment), gpu_source=sample.source)
+        case e.Pulse():
+            answering = sample.latency is not None
+            server = replace(state.server, answering=answering, latency=sample.latency, pulse_at=at)
+            return replace(state, at=at, server=server)
+        case _:
+            return state
+
+
+def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
+    match fact:
+        case e.RunOpened():
+            scenes = tuple(Scene(brief=brief) for brief in fact.scenes)
+            run = Run(
+                id=fact.run_id, dir=fact.run_dir, story=fact.story, workflow=fact.workflow, policy=fact.policy,
+                version=fact.version, opened_at=at,
+            )  # fmt: skip
+            index = {scene.id: place for place, scene in enumerate(scenes)}
+            return replace(state, run=run, scenes=scenes, index=index, server=Server(url=fact.server))
+        case e.AttemptFact():
+            return _fold_attempt(state, fact, at)
+        case e.SceneRequeued():
+            return _scene(state, fact.scene, lambda s: replace(s, phase="waiting", next_reason=fact.reason))
+        case e.SceneEnded():
+            return _scene(state, fact.scene, lambda s: _scene_ended(s, fact))
+        case e.SceneReopened():
+            return _reopen(state, fact)
+        case e.ServerReached() | e.ServerTroubled() | e.SocketChanged():
+            return replace(state, server=_server(state.server, fact))
+        case _:
+            return _fold_run(state, fact, at)
+
+
+def _fold_run(state: State, fact: e.Fact, at: datetime) -> State:
+    run = state.run
+    if run is None:
+        return state
+    match fact:
+        case e.RunnerStarted():
+            run = replace(
+                run, runner_pid=fact.pid, runner_started=fact.started, runner_host=fact.host, ended_at=None,
+                outcome=None, exit_code=None, observing=fact.reason == "observe",
+            )  # fmt: skip
+        case e.RunEnded():
+            run = replace(run, ended_at=at, outcome=fact.outcome, exit_code=fact.exit_code)
+        case e.RunValidated():
+            run = replace(run, validated=fact.passed, findings=fact.findings)
+        case e.RunArchived():
+            run = replace(run, archive=fact.path)
+        case e.QueueHeld():
+            run = replace(run, held=fact.held)
+        case _:
+            return state
+    return replace(state, run=run)
+
+
+def _server(server: Server, fact: e.ServerReached | e.ServerTroubled | e.SocketChanged) -> Server:
+    match fact:
+        case e.ServerReached():
+            return replace(
+                server, url=fact.url, reached=True, version=fact.version, os=fact.os, python=fact.python,
+                pytorch=fact.pytorch, output_dir=fact.output_dir, frames_by=fact.frames_by, devices=fact.devices,
+                managed=fact.managed, trouble="", trouble_code="", remedy="",
+            )  # fmt: skip
+        case e.ServerTroubled():
+            return replace(server, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy)
+        case e.SocketChanged():
+            return replace(server, socket=fact.state, socket_why=fact.why)
+
+
+def _scene(state: State, scene_id: str, change: Callable[[Scene], Scene]) -> State:
+    place = state.index.get(scene_id)
+    if place is None:
+        return state
+    scenes = state.scenes
+    return replace(state, scenes=(*scenes[:place], change(scenes[place]), *scenes[place + 1 :]))
+
+
+def _scene_ended(scene: Scene, fact: e.SceneEnded) -> Scene:
+    phase = "cancelled" if fact.cancelled else "done" if fact.success else "failed"
+    return replace(
+        scene, phase=phase, best=fact.best or None, success=fact.success, meets_floor=fact.meets_floor,
+        frames=fact.frames, next_reason="",
+    )  # fmt: skip
+
+
+def _reopen(state: State, fact: e.SceneReopened) -> State:
+    def reopened(scene: Scene) -> Scene:
+        return replace(
+            scene, phase="waiting", next_reason=fact.reason, extra_attempts=scene.extra_attempts + 1,
+            seed=fact.seed, prompt=fact.prompt,
+        )  # fmt: skip
+
+    return _scene(state, fact.scene, reopened)
+
+
+def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
+    if isinstance(fact, e.AttemptPlanned):
+        attempt = Attempt(
+            number=fact.attempt, prompt_id=fact.prompt_id, prefix=fact.prefix, seed=fact.seed, planned_at=at,
+            reason=fact.reason, prompt=fact.prompt,
+        )  # fmt: skip
+        return _scene(state, fact.scene, lambda s: _with_attempt(s, attempt))
+    scene = state.scene(fact.scene)
+    attempt_now = scene.attempt(fact.attempt) if scene else None
+    if attempt_now is None:
+        return state
+    attempt = _advance(attempt_now, fact, at)
+    folded = _scene(state, fact.scene, lambda s: _with_attempt(s, attempt))
+    match fact:
+        case e.FrameProven(frame=frame):
+            row = FrameRow(
+                scene=fact.scene, attempt=fact.attempt, name=frame.name, bytes=frame.bytes, at=at,
+                state="proven" if frame.verified else "unproven", sha256=frame.sha256,
+            )  # fmt: skip
+            return _frame_row(folded, row)
+        case e.FrameRefused():
+            row = FrameRow(
+                scene=fact.scene, attempt=fact.attempt, name=fact.name, state=fact.state, at=at, why=fact.why
+            )
+            return _frame_row(folded, row)
+        case e.ExecutionEnded() if fact.scene in state.progress:
+            rest = {scene: sample for scene, sample in state.progress.items() if scene != fact.scene}
+            return replace(folded, progress=rest)
+        case _:
+            return folded
+
+
+def _with_attempt(scene: Scene, attempt: Attempt) -> Scene:
+    attempts = tuple(attempt if a.number == attempt.number else a for a in scene.attempts)
+    if attempt.number > len(attempts):
+        attempts = (*attempts, attempt)
+    # An attempt that ended leaves its scene collecting until the planner says requeued or ended.
+    phase = "collecting" if attempt.phase == "ended" else attempt.phase
+    return replace(scene, attempts=attempts, phase=phase, frames=attempt.proven)
+
+
+def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
+    match fact:
+        case e.PromptQueued():
+            return replace(a, phase="queued", queued_at=at, warnings=(*a.warnings, *fact.warnings))
+        case e.ExecutionStarted():
+            return replace(a, phase="executing", executing_at=at)
+        case e.GpuMeasured(moment="before"):
+            return replace(a, before=fact.measurement)
+        case e.GpuMeasured():
+            return replace(a, after=fact.measurement)
+        case e.HistoryRead():
+            look = HistoryLook(at=at, status=fact.status, message=fact.message)
+            return replace(a, history=(*a.history, look))
+        case e.ExecutionEnded():
+            return replace(
+                a, phase="collecting", execution_ended_at=at, status=fact.status, success_at=fact.success_at,
+                error=fact.error, expected=fact.expected,
+            )  # fmt: skip
+        case e.FrameProven(frame=frame):
+            others = tuple(f for f in a.frames if f.name != frame.name)
+            return replace(a, frames=(*others, frame), refused=tuple(r for r in a.refused if r.name != frame.name))
+        case e.FrameRefused():
+            refusal = Refusal(name=fact.name, state=fact.state, why=fact.why)
+            return replace(a, refused=(*(r for r in a.refused if r.name != fact.name), refusal))
+        case e.DoneMarkerAwaited():
+            return replace(a, marker_waited=fact.waited, marker_path=fact.path)
+        case e.CopyForced():
+            return replace(a, forced_debug_path=fact.debug_path)
+        case e.AttemptNoted(kind="note"):
+            return replace(a, notes=(*a.notes, fact.text))
+        case e.AttemptNoted(kind="warning"):
+            return replace(a, warnings=(*a.warnings, fact.text))
+        case e.AttemptNoted():
+            return replace(a, errors=(*a.errors, fact.text))
+        case e.AttemptEnded():
+            return replace(
+                a, phase="ended", ended_at=at, status=fact.status, exit_reason=fact.exit_reason,
+                telemetry=fact.telemetry,
+            )  # fmt: skip
+        case _:
+            return a
+
+
+def _frame_row(state: State, row: FrameRow) -> State:
+    """Put ``row`` first; an older row of the same frame goes, and a growing one keeps its place and first time."""
+    for place, old in enumerate(state.frames[:64]):
+        if old.name == row.name and old.attempt == row.attempt and old.scene == row.scene:
+            if old.state != "writing" and row.state == "writing":
+                return state  # a late sample of a frame that has been judged since
+            if old.state == row.state:
+                row = replace(row, at=old.at)
+                return replace(state, frames=(*state.frames[:place], row, *state.frames[place + 1 :]))
+            rest = (*state.frames[:place], *state.frames[place + 1 :])
+            return replace(state, frames=(row, *rest))
+    return replace(state, frames=(row, *state.frames[: RECENT_FRAMES - 1]))

@@ -1,0 +1,101 @@
+"""Facts in words: the one place that turns an event into a line a person reads, for the log pane and headless lines."""
+
+from comfytui.model import events as e
+from comfytui.model.telemetry import to_mb
+
+Level = str
+
+
+def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
+    """Return ``(level, text, scene)`` of a fact worth a line, or ``None`` for one that only moves figures."""
+    match event:
+        case e.RunOpened():
+            scenes = f"{len(event.scenes)} scene{'s' if len(event.scenes) != 1 else ''}"
+            return "info", f"Run {event.run_id} opened: {event.story.id}, {scenes}, workflow {event.workflow}", None
+        case e.RunnerStarted(reason="observe"):
+            return "info", f"Watching the server (process {event.pid})", None
+        case e.RunnerStarted():
+            return "info", f"Runner started: process {event.pid} on {event.host} ({event.reason})", None
+        case e.RunNoted():
+            remedy = f" {event.remedy}" if event.remedy else ""
+            return event.level, f"{event.text}{remedy}", event.scene
+        case e.RunEnded():
+            return "info" if event.exit_code == 0 else "warning", f"Run {event.outcome}, exit {event.exit_code}", None
+        case e.RunValidated(passed=True):
+            return "info", "Validation passed", None
+        case e.RunValidated():
+            return "error", f"Validation failed: {len(event.findings)} findings, first: {event.findings[0]}", None
+        case e.RunArchived():
+            return "info", f"Archive written: {event.path} ({to_mb(event.bytes)} MB)", None
+        case e.QueueHeld():
+            return "info", "Queue held" if event.held else "Queue released", None
+        case e.CommandAnswered():
+            answer = "accepted" if event.accepted else "refused"
+            return ("info" if event.accepted else "warning"), f"{event.command}: {answer}{_because(event.why)}", None
+        case e.SceneRequeued():
+            text = f"Requeued, attempt {event.next_attempt}/{event.attempts}: {event.reason}"
+            return "warning", text, event.scene
+        case e.SceneReopened():
+            return "info", f"Reopened: {event.reason}", event.scene
+        case e.SceneEnded():
+            return _scene_ended(event)
+        case e.AttemptFact():
+            return _attempt(event)
+        case _:
+            return _server(event)
+
+
+def _because(why: str) -> str:
+    return f", {why}" if why else ""
+
+
+def _scene_ended(event: e.SceneEnded) -> tuple[Level, str, str]:
+    if event.cancelled:
+        return "warning", f"Cancelled with {event.frames} frames kept", event.scene
+    if not event.success:
+        return "error", f"Failed with {event.frames} frames proven (best: attempt {event.best})", event.scene
+    level = "info" if event.meets_floor else "warning"
+    below = "" if event.meets_floor else ", below its floor"
+    return level, f"Done: {event.frames} frames proven{below} (attempt {event.best})", event.scene
+
+
+def _server(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
+    match event:
+        case e.ServerReached():
+            version = event.version or "unknown version"
+            frames = event.output_dir if event.frames_by == "disk" else "fetched over HTTP"
+            return "info", f"ComfyUI {version} at {event.url}; frames: {frames}", None
+        case e.ServerTroubled():
+            return "error", f"{event.what} {event.remedy} [{event.code}]", None
+        case e.SocketChanged():
+            level = "info" if event.state == "open" else "warning"
+            return level, f"Socket {event.state}{_because(event.why)}", None
+        case _:
+            return None
+
+
+def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
+    number, scene = event.attempt, event.scene
+    match event:
+        case e.PromptQueued():
+            place = "" if event.number is None else f" as number {event.number}"
+            return "info", f"Attempt {number} queued on the server{place}", scene
+        case e.ExecutionStarted():
+            return "info", f"Attempt {number} executing", scene
+        case e.ExecutionEnded(status="success" | "cached"):
+            expected = "" if event.expected is None else f", {event.expected} frames reported"
+            return "info", f"Attempt {number}: ComfyUI reports {event.status}{expected}", scene
+        case e.ExecutionEnded():
+            message = event.error.message if event.error else None
+            return "error", f"Attempt {number}: {event.status}{_because(message or '')}", scene
+        case e.FrameRefused():
+            return "warning", f"Frame {event.name} {event.state}: {event.why}", scene
+        case e.CopyForced():
+            return "warning", f"Attempt {number}: frames copied unproven, see {event.debug_path}", scene
+        case e.AttemptNoted():
+            return ("info" if event.kind == "note" else event.kind), f"Attempt {number}: {event.text}", scene
+        case e.AttemptEnded():
+            seconds = event.telemetry.duration_seconds
+            return "info", f"Attempt {number} ended: {event.status} after {seconds} s ({event.exit_reason})", scene
+        case _:
+            return None

@@ -1,0 +1,238 @@
+"""What is known of a run at one moment: the one immutable picture that the planner decides on and faces draw.
+
+It is made by :mod:`comfytui.model.fold` from the stream of events and by nothing else. A part that an event does not
+touch stays the very same object, so ``old.scenes is new.scenes`` tells a face that it has nothing to redraw.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from comfytui.model.events import (
+    Device,
+    Frame,
+    GpuFigures,
+    Measurement,
+    Progress,
+    SceneBrief,
+    StoryBrief,
+)
+from comfytui.model.policy import QueuePolicy
+from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, GpuSource, HistoryExitReason, Telemetry
+
+AttemptPhase = Literal["planned", "queued", "executing", "collecting", "ended"]
+ScenePhase = Literal["waiting", "planned", "queued", "executing", "collecting", "done", "failed", "cancelled"]
+FrameState = Literal["writing", "proven", "unproven", "truncated", "missing", "unsafe"]
+SocketState = Literal["unknown", "open", "closed", "refused", "silent"]
+
+RECENT_FRAMES = 400
+RECENT_NOTES = 400
+GPU_SAMPLES = 600
+
+
+class HistoryLook(Struct, frozen=True, kw_only=True):
+    """One read of ``/history/<prompt_id>``: when, what it said."""
+
+    at: datetime
+    status: Literal["success", "pending", "error"]
+    message: str = ""
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """A frame that could not be taken, and why."""
+
+    name: str
+    state: Literal["truncated", "missing", "unsafe"]
+    why: str
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One prompt for one scene, from the write-ahead intent to its telemetry."""
+
+    number: int
+    prompt_id: str
+    prefix: str
+    seed: int
+    planned_at: datetime
+    phase: AttemptPhase = "planned"
+    reason: str = ""
+    prompt: str | None = None
+    queued_at: datetime | None = None
+    executing_at: datetime | None = None
+    execution_ended_at: datetime | None = None
+    ended_at: datetime | None = None
+    status: ExecutionStatus | None = None
+    success_at: datetime | None = None
+    error: ExecutionFailure | None = None
+    expected: int | None = None
+    history: tuple[HistoryLook, ...] = ()
+    before: Measurement | None = None
+    after: Measurement | None = None
+    frames: tuple[Frame, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    marker_waited: float = 0.0
+    marker_path: str | None = None
+    forced_debug_path: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    exit_reason: HistoryExitReason | None = None
+    telemetry: Telemetry | None = None
+
+    @property
+    def proven(self) -> int:
+        """How many of its frames are proven whole."""
+        return sum(frame.verified for frame in self.frames)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether ComfyUI reported success and at least one frame is proven whole."""
+        return self.success_at is not None and self.proven > 0
+
+
+class Scene(Struct, frozen=True, kw_only=True):
+    """One scene of the story and everything that was tried for it."""
+
+    brief: SceneBrief
+    phase: ScenePhase = "waiting"
+    attempts: tuple[Attempt, ...] = ()
+    best: int | None = None
+    success: bool = False
+    meets_floor: bool = False
+    frames: int = 0
+    next_reason: str = ""
+    """Why the next attempt is due; empty before the first."""
+    extra_attempts: int = 0
+    """Attempts that people asked for, beyond the budget."""
+    seed: int | None = None
+    prompt: str | None = None
+    """Seed and prompt of a rerun, replacing the story's."""
+
+    @property
+    def id(self) -> str:
+        """The scene's id in the story."""
+        return self.brief.id
+
+    @property
+    def latest(self) -> Attempt | None:
+        """The newest attempt, if any."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more happens to this scene by itself."""
+        return self.phase in ("done", "failed", "cancelled")
+
+    def attempt(self, number: int) -> Attempt | None:
+        """Return attempt ``number`` (from 1), or ``None``."""
+        return next((a for a in self.attempts if a.number == number), None)
+
+    @property
+    def chosen(self) -> Attempt | None:
+        """The best attempt of a scene that is over, else the newest."""
+        return self.attempt(self.best) if self.best is not None else self.latest
+
+
+class FrameRow(Struct, frozen=True, kw_only=True):
+    """One line of the live frame watcher; ``at`` is when this state was first seen."""
+
+    scene: str
+    attempt: int
+    name: str
+    state: FrameState
+    at: datetime
+    bytes: int = 0
+    why: str = ""
+    sha256: str = ""
+
+
+class GpuMoment(Struct, frozen=True, kw_only=True):
+    """The GPUs at one moment of the last minutes."""
+
+    at: datetime
+    devices: tuple[GpuFigures, ...]
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """What is known of the ComfyUI server."""
+
+    url: str = ""
+    reached: bool = False
+    version: str | None = None
+    os: str | None = None
+    python: str | None = None
+    pytorch: str | None = None
+    output_dir: str | None = None
+    frames_by: Literal["disk", "http"] | None = None
+    managed: bool = False
+    devices: tuple[Device, ...] = ()
+    socket: SocketState = "unknown"
+    socket_why: str = ""
+    answering: bool | None = None
+    latency: float | None = None
+    pulse_at: datetime | None = None
+    ours: int | None = None
+    others: int | None = None
+    trouble: str = ""
+    trouble_code: str = ""
+    remedy: str = ""
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """A line of the log."""
+
+    at: datetime
+    seq: int
+    level: Literal["info", "warning", "error"]
+    text: str
+    scene: str | None = None
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """What the run is about, and how it stands as a whole."""
+
+    id: str
+    dir: str
+    story: StoryBrief
+    workflow: str
+    policy: QueuePolicy
+    version: str
+    opened_at: datetime
+    runner_pid: int | None = None
+    runner_started: float | None = None
+    runner_host: str | None = None
+    observing: bool = False
+    ended_at: datetime | None = None
+    outcome: Literal["finished", "interrupted", "failed"] | None = None
+    exit_code: int | None = None
+    validated: bool | None = None
+    findings: tuple[str, ...] = ()
+    archive: str | None = None
+    held: bool = False
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """Everything that is known of a run after fact ``seq``. ``at`` is the time of the newest event."""
+
+    seq: int = 0
+    at: datetime | None = None
+    run: Run | None = None
+    server: Server = Server()
+    scenes: tuple[Scene, ...] = ()
+    index: dict[str, int] = {}
+    """Where each scene id stands in ``scenes``. Shared between states and never changed in place."""
+    progress: dict[str, Progress] = {}
+    """Progress of the scenes that execute, by scene id. Replaced, never changed in place."""
+    frames: tuple[FrameRow, ...] = ()
+    """The newest frames first, at most ``RECENT_FRAMES``."""
+    gpu: tuple[GpuMoment, ...] = ()
+    """Oldest first, at most ``GPU_SAMPLES``."""
+    gpu_source: GpuSource | None = None
+    notes: tuple[Note, ...] = ()
+    """Oldest first, at most ``RECENT_NOTES``."""
+
+    def scene(self, scene_id: str) -> Scene | None:
+        """Return the scene with that id, or ``None``."""
+        place = self.index.get(scene_id)
+        return None if place is None else self.scenes[place]
