@@ -3,19 +3,18 @@
 One envelope is one line of JSON: ``{"v": 1, "seq": 7, "at": "...Z", "run": "...", "event": {"type": ..., ...}}``.
 """
 
-from datetime import datetime
-
 import msgspec
 from msgspec import Raw, Struct
 
 from comfytui.model.events import ENVELOPE_VERSION, AnyEvent, Fact, Unknown
+from comfytui.model.telemetry import Moment
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
     """An event, its place in the order (``seq``, from 1; samples carry the last fact's) and its time (UTC)."""
 
     seq: int
-    at: datetime
+    at: Moment
     run: str
     event: AnyEvent
     v: int = ENVELOPE_VERSION
@@ -28,7 +27,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
 class _Sealed(Struct, frozen=True, kw_only=True):
     seq: int
-    at: datetime
+    at: Moment
     run: str
     event: Raw
     v: int = ENVELOPE_VERSION
@@ -58,11 +57,11 @@ def decode(line: bytes) -> Envelope:
     """
     try:
         return _whole.decode(line)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         try:
             sealed = _outer.decode(line)
             kind = _kind.decode(sealed.event).type
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise ValueError(f"not an envelope: {problem}") from None
         if kind in _KNOWN:
             raise ValueError(f"event {kind} does not fit: {problem}") from None

@@ -137,6 +137,13 @@ class RunNoted(Fact, frozen=True, kw_only=True):
     scene: str | None = None
 
 
+class RunSettled(Fact, frozen=True, kw_only=True):
+    """No scene has anything left to do: from here on the records are completed, and nothing is rendered.
+
+    It comes before the run is validated and archived, so that both see the whole summary; ``RunEnded`` comes last.
+    """
+
+
 class RunEnded(Fact, frozen=True, kw_only=True):
     """The run came to rest. ``exit_code`` is what a headless run exits with."""
 
@@ -246,7 +253,11 @@ class GpuMeasured(AttemptFact, frozen=True, kw_only=True):
 
 
 class HistoryRead(AttemptFact, frozen=True, kw_only=True):
-    """``/history/<prompt_id>`` was read for the ``reads``-th time in this attempt."""
+    """``/history/<prompt_id>`` was read for the ``reads``-th time in this attempt.
+
+    ``success``: the entry was there (and is saved), whatever it says about the prompt; ``pending``: not there yet;
+    ``error``: the request failed, or its reply was of no use.
+    """
 
     reads: int
     status: Literal["success", "pending", "error"]
@@ -392,6 +403,7 @@ AnyFact = (
     RunOpened
     | RunnerStarted
     | RunNoted
+    | RunSettled
     | RunEnded
     | RunValidated
     | RunArchived

@@ -19,6 +19,7 @@ from comfytui.model.state import (
     RECENT_FRAMES,
     RECENT_NOTES,
     Attempt,
+    AttemptPhase,
     FrameRow,
     GpuMoment,
     HistoryLook,
@@ -26,6 +27,7 @@ from comfytui.model.state import (
     Refusal,
     Run,
     Scene,
+    ScenePhase,
     Server,
     State,
 )
@@ -116,8 +118,11 @@ def _fold_run(state: State, fact: e.Fact, at: datetime) -> State:
         case e.RunnerStarted():
             run = replace(
                 run, runner_pid=fact.pid, runner_started=fact.started, runner_host=fact.host, ended_at=None,
-                outcome=None, exit_code=None, observing=fact.reason == "observe",
+                outcome=None, exit_code=None, observing=fact.reason == "observe", settled=False, validated=None,
+                findings=(),
             )  # fmt: skip
+        case e.RunSettled():
+            run = replace(run, settled=True)
         case e.RunEnded():
             run = replace(run, ended_at=at, outcome=fact.outcome, exit_code=fact.exit_code)
         case e.RunValidated():
@@ -175,9 +180,10 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
     if isinstance(fact, e.AttemptPlanned):
         attempt = Attempt(
             number=fact.attempt, prompt_id=fact.prompt_id, prefix=fact.prefix, seed=fact.seed, planned_at=at,
-            reason=fact.reason, prompt=fact.prompt,
+            reason=fact.reason, prompt=fact.prompt, server=state.server.url,
         )  # fmt: skip
-        return _scene(state, fact.scene, lambda s: _with_attempt(s, attempt))
+        planned = _scene(state, fact.scene, lambda s: _with_attempt(replace(s, phase="planned"), attempt))
+        return _without_progress(planned, fact.scene)
     scene = state.scene(fact.scene)
     attempt_now = scene.attempt(fact.attempt) if scene else None
     if attempt_now is None:
@@ -196,28 +202,52 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
                 scene=fact.scene, attempt=fact.attempt, name=fact.name, state=fact.state, at=at, why=fact.why
             )
             return _frame_row(folded, row)
-        case e.ExecutionEnded() if fact.scene in state.progress:
-            rest = {scene: sample for scene, sample in state.progress.items() if scene != fact.scene}
-            return replace(folded, progress=rest)
+        case e.ExecutionEnded() | e.AttemptEnded():
+            return _without_progress(folded, fact.scene)
         case _:
             return folded
 
 
+def _without_progress(state: State, scene_id: str) -> State:
+    if scene_id not in state.progress:
+        return state
+    return replace(state, progress={scene: sample for scene, sample in state.progress.items() if scene != scene_id})
+
+
 def _with_attempt(scene: Scene, attempt: Attempt) -> Scene:
-    attempts = tuple(attempt if a.number == attempt.number else a for a in scene.attempts)
-    if attempt.number > len(attempts):
-        attempts = (*attempts, attempt)
+    """Put ``attempt`` into its scene. The scene's phase follows its newest attempt, and only while it goes forward.
+
+    What is told late (a note on an attempt that ended, a frame of the one before) is kept with the attempt, and neither
+    reopens a scene that is over nor takes one back that waits for its next attempt.
+    """
+    before = scene.attempt(attempt.number)
+    if before is None:
+        attempts = (*scene.attempts, attempt)
+    else:
+        attempts = tuple(attempt if a is before else a for a in scene.attempts)
+    if scene.over or attempts[-1] is not attempt:
+        return replace(scene, attempts=attempts)
     # An attempt that ended leaves its scene collecting until the planner says requeued or ended.
-    phase = "collecting" if attempt.phase == "ended" else attempt.phase
+    phase: ScenePhase = "collecting" if attempt.phase == "ended" else attempt.phase
+    if before is not None and before.phase == attempt.phase:
+        phase = scene.phase
     return replace(scene, attempts=attempts, phase=phase, frames=attempt.proven)
+
+
+_PHASES: tuple[AttemptPhase, ...] = ("planned", "queued", "executing", "collecting", "ended")
+
+
+def _later(now: AttemptPhase, then: AttemptPhase) -> AttemptPhase:
+    """Return the later of two phases: the socket may tell of the execution before the POST is answered."""
+    return max(now, then, key=_PHASES.index)
 
 
 def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
     match fact:
         case e.PromptQueued():
-            return replace(a, phase="queued", queued_at=at, warnings=(*a.warnings, *fact.warnings))
+            return replace(a, phase=_later(a.phase, "queued"), queued_at=at, warnings=(*a.warnings, *fact.warnings))
         case e.ExecutionStarted():
-            return replace(a, phase="executing", executing_at=at)
+            return replace(a, phase=_later(a.phase, "executing"), executing_at=at)
         case e.GpuMeasured(moment="before"):
             return replace(a, before=fact.measurement)
         case e.GpuMeasured():
@@ -227,8 +257,8 @@ def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
             return replace(a, history=(*a.history, look))
         case e.ExecutionEnded():
             return replace(
-                a, phase="collecting", execution_ended_at=at, status=fact.status, success_at=fact.success_at,
-                error=fact.error, expected=fact.expected,
+                a, phase=_later(a.phase, "collecting"), execution_ended_at=at, status=fact.status,
+                success_at=fact.success_at, error=fact.error, expected=fact.expected,
             )  # fmt: skip
         case e.FrameProven(frame=frame):
             others = tuple(f for f in a.frames if f.name != frame.name)

@@ -19,12 +19,15 @@ def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
         case e.RunNoted():
             remedy = f" {event.remedy}" if event.remedy else ""
             return event.level, f"{event.text}{remedy}", event.scene
+        case e.RunSettled():
+            return "info", "Every scene is at rest; completing the records", None
         case e.RunEnded():
             return "info" if event.exit_code == 0 else "warning", f"Run {event.outcome}, exit {event.exit_code}", None
         case e.RunValidated(passed=True):
             return "info", "Validation passed", None
         case e.RunValidated():
-            return "error", f"Validation failed: {len(event.findings)} findings, first: {event.findings[0]}", None
+            first = _because(f"first of {len(event.findings)}: {event.findings[0]}") if event.findings else ""
+            return "error", f"Validation failed{first}", None
         case e.RunArchived():
             return "info", f"Archive written: {event.path} ({to_mb(event.bytes)} MB)", None
         case e.QueueHeld():

@@ -51,6 +51,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """One prompt for one scene, from the write-ahead intent to its telemetry."""
 
     number: int
+    server: str = ""
+    """The URL of the server that it was meant for."""
     prompt_id: str
     prefix: str
     seed: int
@@ -88,7 +90,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     @property
     def succeeded(self) -> bool:
         """Whether ComfyUI reported success and at least one frame is proven whole."""
-        return self.success_at is not None and self.proven > 0
+        told = self.telemetry.execution_success_detected if self.telemetry else self.success_at is not None
+        return told and self.proven > 0
 
 
 class Scene(Struct, frozen=True, kw_only=True):
@@ -203,6 +206,8 @@ class Run(Struct, frozen=True, kw_only=True):
     runner_started: float | None = None
     runner_host: str | None = None
     observing: bool = False
+    settled: bool = False
+    """Whether nothing is left to render; the records are being completed, or are complete."""
     ended_at: datetime | None = None
     outcome: Literal["finished", "interrupted", "failed"] | None = None
     exit_code: int | None = None
