@@ -16,7 +16,18 @@ Node = dict[str, Any]
 Graph = dict[str, Node]
 Link = list[Any]
 
-_OUTPUT_LIKE = re.compile(r"save|preview|combine|output|export|writ|show|display|upload|send", re.IGNORECASE)
+Place = tuple[str, str]
+"""A node id and the name of one of its inputs."""
+
+# Core nodes that are certainly no outputs (no ``OUTPUT_NODE`` in ComfyUI 0.3.64); of others only the server knows.
+_NO_OUTPUT = re.compile(
+    r"KSampler(Advanced|Select)?|SamplerCustom(Advanced)?|BasicScheduler|BasicGuider|CFGGuider|RandomNoise"
+    r"|(Checkpoint|ImageOnlyCheckpoint|UNET|CLIP|DualCLIP|VAE|Lora|ControlNet|CLIPVision)Loader(Simple|ModelOnly)?"
+    r"|CLIPTextEncode(SDXL|Flux|SD3)?|CLIPSetLastLayer|CLIPVisionEncode|FluxGuidance|SVD_img2vid_Conditioning"
+    r"|Conditioning(Combine|Concat|Average|ZeroOut)|ControlNetApply(Advanced)?|VAE(Decode|Encode)(Tiled|ForInpaint)?"
+    r"|Empty(Image|LatentImage|SD3LatentImage|HunyuanLatentVideo)|LatentUpscale(By)?|LoadImage(Mask)?"
+    r"|Image(Scale|ScaleBy|Invert)|Primitive(String|StringMultiline|Int|Float|Boolean)"
+)
 
 
 def checked_graph(raw: object, file: str) -> Graph:
@@ -24,7 +35,7 @@ def checked_graph(raw: object, file: str) -> Graph:
 
     Raises :class:`Failure` ``workflow.gui_format`` for a workflow that was saved for the editor and
     ``workflow.shape``, with the place, for everything that a server would stumble over: a node without class or
-    inputs, a link to a node that is not there, nodes that feed one another in a circle.
+    inputs, a link to a node that is not there, nodes that feed one another in a circle, no output.
     """
     if not isinstance(raw, dict):
         raise Failure("workflow.shape", file=file, place="the top level", why="a table of nodes is expected")
@@ -41,6 +52,9 @@ def checked_graph(raw: object, file: str) -> Graph:
     for key in graph:
         _check_links(graph, key, file)
     _check_circles(graph, file)
+    if not outputs(graph):
+        why = "no node saves or shows anything, so a server has nothing to run"
+        raise Failure("workflow.shape", file=file, place="the outputs", why=why)
     return graph
 
 
@@ -56,20 +70,24 @@ def links(node: Node) -> Iterator[tuple[str, str]]:
             yield name, value[0]
 
 
-def sinks(graph: Graph) -> tuple[str, ...]:
-    """Return the ids of the nodes that no other node takes from: a prompt's outputs are among them."""
-    taken = {source for node in graph.values() for _, source in links(node)}
-    return tuple(key for key in in_order(graph) if key not in taken)
-
-
 def outputs(graph: Graph) -> tuple[str, ...]:
-    """Return the ids of the nodes that look like outputs: they take a file name prefix, or are sinks that save or show.
+    """Return the ids of the nodes that a server may run the graph for, in order.
 
-    Only the server knows for certain (``output_node`` of /object_info/<class>).
+    These are the nodes that take a file name prefix and those that no other node takes from, but for core nodes that
+    are certainly no outputs. Which ones really are, ``output_node`` of /object_info/<class> tells.
     """
-    prefixed = {key for key, node in graph.items() if "filename_prefix" in node["inputs"]}
-    shown = {key for key in sinks(graph) if _OUTPUT_LIKE.search(graph[key]["class_type"])}
-    return tuple(key for key in in_order(graph) if key in prefixed or key in shown)
+    taken = {source for node in graph.values() for _, source in links(node)}
+    return tuple(
+        key
+        for key in in_order(graph)
+        if "filename_prefix" in graph[key]["inputs"]
+        or not (key in taken or _NO_OUTPUT.fullmatch(graph[key]["class_type"]))
+    )
+
+
+def live(graph: Graph) -> frozenset[str]:
+    """Return the ids of the nodes that are executed: the outputs and all they depend on."""
+    return upstream(graph, outputs(graph))
 
 
 def upstream(graph: Graph, ids: Iterable[str]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 Pure but for :func:`load_workflow`, which reads the file and its table of bindings.
 """
 
+import difflib
 import hashlib
 import importlib.resources
 from collections.abc import Mapping
@@ -11,24 +12,31 @@ from typing import Any
 
 import msgspec
 
+from comfytui.errors import Failure
 from comfytui.model import document, placeholders
-from comfytui.model import graph as graphs
-from comfytui.model.bindings import Bindings, Slot
-from comfytui.model.graph import Graph
-from comfytui.untrusted import file_name
+from comfytui.model.bindings import Bindings, settle
+from comfytui.model.graph import Graph, Node, Place, checked_graph, outputs, title
+from comfytui.model.ranges import fit_frames, fit_seed
+from comfytui.model.story import Scene, Story
+from comfytui.untrusted import file_name, plain
 
 BUNDLED = ("smoke", "txt2img", "svd")
 """The workflows that come with comfytui; ``smoke`` runs on any ComfyUI, without a model."""
 
-_SEED_MAXIMA = {("EmptyImage", "color"): 0xFFFFFF, ("PrimitiveInt", "value"): 2**63 - 1}
-_SEED_MAXIMUM = 2**64 - 1
+NO_PROMPT = "The prompt of the scene reaches no text input of this workflow"
+NO_PREFIX = "No output of this workflow takes a filename prefix: the frames of an attempt cannot be told by their names"
+NO_SEED = "No seed input was found: a retry may be a cache hit, or give the same frames again"
+NO_FRAMES = "The number of frames reaches no input of this workflow: it makes as many as it was saved with"
+
+_VIDEO_FILES = {"VHS_VideoCombine", "SaveVideo", "SaveWEBM", "SaveAnimatedWEBP", "SaveAnimatedPNG"}
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     """A graph in API format, ready to be filled in. The graph is never changed: :func:`render` makes new ones.
 
-    ``name`` is the bundled name or the file's stem; ``classes`` are the node classes that the server must know;
-    ``node_titles`` say what a person calls a node; ``warnings`` are plain sentences for the user.
+    ``name`` is the bundled name or the file's stem; ``classes`` are the node classes that the server must know, letter
+    by letter; ``node_titles`` say what a person calls a node (plain text); ``outputs`` are the ids of the nodes that it
+    may be run for; ``warnings`` are plain sentences for the user.
     """
 
     name: str
@@ -37,7 +45,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     bindings: Bindings
     classes: tuple[str, ...]
     node_titles: dict[str, str]
-    sinks: tuple[str, ...]
+    outputs: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
     @property
@@ -61,57 +69,141 @@ class Values(msgspec.Struct, frozen=True, kw_only=True):
     frame_count: int
 
 
+# --- loading -----------------------------------------------------------------------------------------------------
+
+
 def load_workflow(name_or_path: str | Path, bindings: Mapping[str, object] | None = None) -> Workflow:
     """Return a bundled workflow by its name, or the one in the API-format file at a path.
 
-    Raises :class:`Failure` ``workflow.unreadable``, ``workflow.syntax``, ``workflow.gui_format``, ``workflow.shape``
-    or ``workflow.binding``.
+    ``bindings`` win over the ``[bindings]`` table of a ``<workflow>.toml`` beside the file. Raises :class:`Failure`
+    ``workflow.unreadable``, ``workflow.syntax``, ``workflow.gui_format``, ``workflow.shape`` or ``workflow.binding``.
     """
     given = str(name_or_path)
     if given in BUNDLED:
         source = importlib.resources.files("comfytui").joinpath("bundled", "workflows", f"{given}.json")
         return decode_workflow(source.read_bytes(), given, given, bindings)
     path = Path(name_or_path)
-    return decode_workflow(document.read_bytes(path, unreadable="workflow.unreadable"), path.stem, given, bindings)
+    if path.name == given and not path.suffix and not path.exists():
+        near = difflib.get_close_matches(given.lower(), BUNDLED, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise Failure("workflow.unreadable", file=given, why=f"it is neither a bundled workflow nor a file{hint}")
+    data = document.read_bytes(path, unreadable="workflow.unreadable")
+    return decode_workflow(data, path.stem, given, {**_sidecar(path), **(bindings or {})})
 
 
 def decode_workflow(data: bytes, name: str, file: str, bindings: Mapping[str, object] | None = None) -> Workflow:
     """Return the workflow that ``data`` holds; pure. Raises what :func:`load_workflow` does about the content."""
-    graph = graphs.checked_graph(document.decode(data, "json", file=file, syntax="workflow.syntax"), file)
-    found: dict[str, list[Slot]] = {}
-    for kind, key, field in placeholders.places(graph):
-        found.setdefault(kind, []).append(Slot(key, field, True))
+    graph = checked_graph(document.decode(data, "json", file=file, syntax="workflow.syntax"), file)
+    bound, doubts = settle(graph, bindings or {}, file)
     return Workflow(
-        name=name,
+        name=plain(name, 120),
         file=file,
         graph=graph,
-        bindings=Bindings(**{kind: tuple(slots) for kind, slots in found.items()}),
+        bindings=bound,
         classes=tuple(sorted({node["class_type"] for node in graph.values()})),
-        node_titles={key: graphs.title(graph, key) for key in graph},
-        sinks=graphs.sinks(graph),
+        node_titles={key: title(graph, key) for key in graph},
+        outputs=outputs(graph),
+        warnings=(*_unreached(bound), *doubts, *_oddities(graph)),
     )
+
+
+def _sidecar(path: Path) -> dict[str, object]:
+    """Return the ``[bindings]`` of the ``.toml`` file beside the workflow at ``path``; empty without one."""
+    beside = path.with_suffix(".toml")
+    if path.suffix.lower() == ".toml" or not beside.is_file():
+        return {}
+    data = document.read_bytes(beside, unreadable="workflow.unreadable")
+    table = document.decode(data, "toml", file=str(beside), syntax="workflow.syntax")
+    bindings = table.get("bindings", {}) if isinstance(table, dict) else {}
+    if not isinstance(bindings, dict):
+        raise Failure("workflow.shape", file=str(beside), place="bindings", why="a table of bindings is expected")
+    return bindings
+
+
+def _unreached(bound: Bindings) -> list[str]:
+    checks = {NO_PROMPT: bound.positive, NO_PREFIX: bound.prefix, NO_SEED: bound.seed, NO_FRAMES: bound.frames}
+    return [warning for warning, slots in checks.items() if not slots]
+
+
+def _oddities(graph: Graph) -> list[str]:
+    odd = [
+        f"{plain(key, 80)}.{plain(name, 80)} holds {plain(word, 80)}, which is no placeholder; did you mean {near}?"
+        for key, name, word, near in placeholders.misspelt(graph)
+    ]
+    saving = {graph[key]["class_type"] for key in outputs(graph) if "filename_prefix" in graph[key]["inputs"]}
+    if saving and saving <= _VIDEO_FILES:
+        shown = ", ".join(sorted(saving))
+        odd.append(f"A scene is saved as one file ({shown}), which counts as one frame: set the frame floor to 1")
+    return odd
+
+
+def check_story(workflow: Workflow, story: Story) -> tuple[str, ...]:
+    """Return warnings about what the scenes of ``story`` say and ``workflow`` cannot use.
+
+    Raises :class:`Failure` ``workflow.keyframe_needed`` for the first scene without a keyframe that it needs.
+    """
+    for scene in story.scenes:
+        if workflow.needs_keyframe and not _has_keyframe(scene):
+            raise Failure("workflow.keyframe_needed", file=workflow.file, scene=scene.id)
+    warnings = []
+    if not workflow.needs_keyframe and any(_has_keyframe(scene) for scene in story.scenes):
+        warnings.append("The story has keyframes, but this workflow loads none")
+    if not workflow.bindings.negative and any(scene.negative for scene in story.scenes):
+        warnings.append("The negative prompt of the scene reaches no text input of this workflow")
+    return tuple(warnings)
+
+
+def _has_keyframe(scene: Scene) -> bool:
+    return (scene.keyframe_file or scene.keyframe_path) is not None
+
+
+# --- rendering ---------------------------------------------------------------------------------------------------
 
 
 def render(workflow: Workflow, values: Values) -> dict[str, Any]:
     """Return the prompt for one attempt: a new graph with ``values`` in every slot of ``workflow``.
 
-    A seed is reduced to what the input takes.
+    Numbers are fitted to what their input takes. Where a scene has no negative prompt or no keyframe, a placeholder
+    becomes empty, and a text or picture that the workflow was saved with stays. Of several outputs without placeholder,
+    all but the first get a prefix of their own: the attempt's with ``_n<node id>`` behind it.
     """
-    words: dict[str, str | int] = {
+    whole = _templates(workflow.bindings, values)
+    return {
+        key: {
+            **node,
+            "inputs": {
+                name: placeholders.filled(whole.get((key, name), value), _words(node, name, values))
+                for name, value in node["inputs"].items()
+            },
+        }
+        for key, node in workflow.graph.items()
+    }
+
+
+def _templates(bound: Bindings, values: Values) -> dict[Place, str]:
+    """Return what stands in each input that is replaced as a whole, as the placeholder of its value."""
+    named = [slot for slot in bound.prefix if not slot.placeholder]
+    pairs = [(slot, "__SCENE_PROMPT__") for slot in bound.positive]
+    pairs += [(slot, "__NEGATIVE_PROMPT__") for slot in bound.negative if values.negative]
+    pairs += [(slot, "__KEYFRAME_IMAGE__") for slot in bound.keyframe if values.keyframe]
+    pairs += [(slot, "__SEED__") for slot in bound.seed]
+    pairs += [(slot, "__FRAME_COUNT__") for slot in bound.frames]
+    pairs += [(slot, "__SCENE_PREFIX__") for slot in named[:1]]
+    # `_n` and not a digit: SaveImage reads the number behind `<prefix>_` as its frame counter (folder_paths.py).
+    pairs += [(slot, f"__SCENE_PREFIX___n{file_name(slot.node, 40)}") for slot in named[1:]]
+    return {(slot.node, slot.input): template for slot, template in pairs if not slot.placeholder}
+
+
+def _words(node: Node, name: str, values: Values) -> dict[str, str | int]:
+    """Return what each placeholder becomes in input ``name`` of ``node``."""
+    return {
         "__SCENE_PREFIX__": values.prefix,
         "__SCENE_PROMPT__": values.prompt,
         "__NEGATIVE_PROMPT__": values.negative,
         "__KEYFRAME_IMAGE__": values.keyframe,
-        "__FRAME_COUNT__": values.frame_count,
+        "__SEED__": fit_seed(node["class_type"], name, values.seed),
+        "__FRAME_COUNT__": fit_frames(node["class_type"], name, values.frame_count),
     }
-    prompt = {}
-    for key, node in workflow.graph.items():
-        inputs = {}
-        for name, value in node["inputs"].items():
-            seed = values.seed % (_SEED_MAXIMA.get((node["class_type"], name), _SEED_MAXIMUM) + 1)
-            inputs[name] = placeholders.filled(value, {**words, "__SEED__": seed})
-        prompt[key] = {**node, "inputs": inputs}
-    return prompt
 
 
 def digest(workflow: Workflow) -> str:
