@@ -48,14 +48,15 @@ REGISTRY: dict[str, Entry] = {
     ),
     "workflow.syntax": Entry(
         "The workflow {file} is not valid {format}: {why}.",
-        "Export it again from ComfyUI with `Export (API)`.",
+        "Mend the file at that place, or export it again from ComfyUI with `Export (API)`.",
     ),
     "workflow.gui_format": Entry(
         "The workflow {file} is in ComfyUI's GUI format, which a server cannot run.",
         "Open it in ComfyUI and export it with `Workflow > Export (API)`.",
     ),
     "workflow.shape": Entry(
-        "The workflow {file} is wrong at {place}: {why}.", "Export it again from ComfyUI with `Export (API)`."
+        "The workflow {file} is wrong at {place}: {why}.",
+        "Mend that place, or export it again from ComfyUI with `Export (API)`.",
     ),
     "workflow.binding": Entry(
         "The binding {name} = {target!r} of workflow {file} reaches nothing: {why}.",
