@@ -216,7 +216,7 @@ def _with_keyframe(scene: Scene, at: int, folder: Path, file: str) -> Scene:
                 return msgspec.structs.replace(scene, keyframe_file=str(found.resolve()))
         except (OSError, ValueError):  # a name that no file system can hold: it is not there
             continue
-    place = f"{scene.keyframe_path} (scenes[{at}].keyframePath)"
+    place = f"{plain(scene.keyframe_path, 400)} (scenes[{at}].keyframePath)"
     raise Failure("story.keyframe_missing", file=file, scene=scene.id, path=place)
 
 
