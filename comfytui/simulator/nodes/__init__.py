@@ -1,0 +1,1 @@
+"""The node classes of the simulated server."""

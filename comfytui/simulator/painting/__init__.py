@@ -1,0 +1,1 @@
+"""How simulated frames are drawn, with Pillow alone."""
