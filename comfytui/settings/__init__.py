@@ -1,0 +1,117 @@
+"""Settings: defaults < ``comfytui.toml`` < environment < flags, merged and checked before anything else is done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from comfytui.errors import Failure
+from comfytui.settings.layers import Layer, find_file, from_environment, from_file, from_flags
+from comfytui.settings.table import QUEUE, SIMULATOR
+
+if TYPE_CHECKING:
+    from comfytui.model.policy import QueuePolicy
+
+__all__ = ["DEMO", "Layer", "Settings", "load", "merge"]
+
+DEFAULT_SERVER = "http://127.0.0.1:8188"
+DEFAULT_WORKFLOW = "txt2img"
+DEFAULT_RUNS_DIR = "runs"
+
+DEMO = Layer({"server": SIMULATOR, "workflow": DEFAULT_WORKFLOW}, bindings={})
+"""What ``comfytui demo`` puts above file and environment, which speak of a real server; flags still win."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. Paths are absolute; ``output_dir`` and ``theme`` are ``None`` where nobody said."""
+
+    server: str
+    workflow: str
+    runs_dir: Path
+    policy: "QueuePolicy"
+    output_dir: Path | None = None
+    watch: Literal["auto", "events", "poll"] = "auto"
+    bindings: Mapping[str, object] = field(default_factory=dict)
+    theme: str | None = None
+    ascii: bool = False
+    keymap: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the server is the built-in simulator."""
+        return self.server == SIMULATOR
+
+
+def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, above: Layer | None = None) -> Settings:
+    """Return the settings of one command: of ``flags``, ``environ`` and the configuration file that holds in ``cwd``.
+
+    ``above`` stands between environment and flags. Raises ``Failure`` ``config.unreadable`` or ``config.value``.
+    """
+    file = find_file(environ, cwd, Path.home())
+    layers = [from_file(file)] if file is not None else []
+    layers.append(from_environment(environ, cwd))
+    if above is not None:
+        layers.append(above)
+    settings = merge([*layers, from_flags(flags, cwd)], cwd)
+    if settings.simulated and flags.get("output_dir") is not None:
+        raise Failure("config.value", place="--output-dir", why="the simulator has an output folder of its own")
+    return settings
+
+
+def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
+    """Return the settings that ``layers`` make over the defaults, the later ones winning. Pure.
+
+    A table of bindings belongs to the workflow that is named with it or below it: it is dropped when a later layer
+    names another workflow. An output folder belongs to its server in the same way, and the simulator has its own.
+    """
+    said: dict[str, Any] = {}
+    bindings: Mapping[str, object] = {}
+    keymap: dict[str, str] = {}
+    for layer in layers:
+        values = layer.values
+        if said.get("server", values.get("server")) != values.get("server", said.get("server")):
+            said.pop("output_dir", None)
+        if "workflow" in values and said.get("workflow", values["workflow"]) != values["workflow"]:
+            bindings = {}
+        bindings = layer.bindings if layer.bindings is not None else bindings
+        keymap |= layer.keymap
+        said |= values
+    return Settings(
+        server=said.get("server", DEFAULT_SERVER),
+        workflow=said.get("workflow", DEFAULT_WORKFLOW),
+        runs_dir=said.get("runs_dir", cwd / DEFAULT_RUNS_DIR),
+        policy=policy_of(layers),
+        output_dir=None if said.get("server") == SIMULATOR else said.get("output_dir"),
+        watch=cast(Any, said.get("watch", "auto")),
+        bindings=bindings,
+        theme=said.get("theme"),
+        ascii=said.get("ascii", False),
+        keymap=keymap,
+    )
+
+
+def policy_of(layers: Sequence[Layer]) -> "QueuePolicy":
+    """Return the queue policy that ``layers`` make over the defaults.
+
+    ``fast_iteration`` shortens the waits of every layer below the one that switches it on; what is said beside it or
+    above it wins over it.
+    """
+    from msgspec import structs
+
+    from comfytui.model.policy import QueuePolicy, fast_iteration
+
+    switched = [(place, layer.values["fast_iteration"]) for place, layer in enumerate(layers)
+                if "fast_iteration" in layer.values]  # fmt: skip
+    place, fast = switched[-1] if switched else (len(layers), False)
+    policy = structs.replace(QueuePolicy(), **_fields(layers[:place]))
+    if fast:
+        policy = fast_iteration(policy)
+    return structs.replace(policy, **_fields(layers[place:]))
+
+
+def _fields(layers: Sequence[Layer]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for layer in layers:
+        fields |= {s.policy: layer.values[s.name] for s in QUEUE if s.policy and s.name in layer.values}
+    return fields

@@ -1,0 +1,146 @@
+"""The places that settings come from, each read into one :class:`Layer` of checked values."""
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comfytui.errors import Failure
+from comfytui.settings.table import (
+    BY_KEY,
+    CONFIG_VARIABLE,
+    FILE_NAME,
+    HEADERS_VARIABLE,
+    SETTINGS,
+    TABLES,
+    TOKEN_VARIABLE,
+    Setting,
+)
+from comfytui.settings.values import Unusable, read, shown
+from comfytui.untrusted import plain
+
+_SECRETS = ("token", "api_key", "apikey", "password", "headers", "header", "authorization", "auth", "secret")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one place says: checked ``values`` by setting name, and its tables ``bindings`` and ``keymap``."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    bindings: Mapping[str, object] | None = None
+    keymap: Mapping[str, str] = field(default_factory=dict)
+
+
+def from_flags(flags: Mapping[str, object], cwd: Path) -> Layer:
+    """Return what the command line says; ``flags`` holds a text or bool per setting name, ``None`` where not given.
+
+    Raises ``Failure`` ``config.value`` that names the flag.
+    """
+    given = {setting: flags[setting.name] for setting in SETTINGS if flags.get(setting.name) is not None}
+    return Layer({s.name: _checked(s, value, s.flag, cwd) for s, value in given.items()})
+
+
+def from_environment(environ: Mapping[str, str], cwd: Path) -> Layer:
+    """Return what the environment says; a variable that is empty counts as not set.
+
+    Raises ``Failure`` ``config.value`` that names the variable.
+    """
+    found: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text = environ.get(setting.variable, "").strip() if setting.variable else ""
+        if text:
+            found[setting.name] = _checked(setting, text, f"The variable {setting.variable}", cwd)
+    return Layer(found)
+
+
+def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
+    """Return the configuration file to read, or ``None``: one file, never several.
+
+    ``COMFYTUI_CONFIG`` names it (empty: none); else ``comfytui.toml`` in ``cwd``; else the one in the user's
+    configuration folder. Folders above ``cwd`` are not searched, so that no stranger's file is picked up.
+    """
+    named = environ.get(CONFIG_VARIABLE)
+    if named is not None:
+        return cwd / named if named.strip() else None
+    for candidate in (cwd / FILE_NAME, user_folder(sys.platform, environ, home) / FILE_NAME):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def user_folder(platform: str, environ: Mapping[str, str], home: Path) -> Path:
+    """Return where ``platform`` keeps the configuration of comfytui for this user."""
+    if platform == "win32":
+        return Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "comfytui"
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "comfytui"
+    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "comfytui"
+
+
+def from_file(path: Path) -> Layer:
+    """Return what the configuration file at ``path`` says; its paths are relative to its own folder.
+
+    Raises ``Failure`` ``config.unreadable``, or ``config.value`` that names file and key: for a value that cannot be
+    used, a key that is not known, and a secret, which belongs into the environment.
+    """
+    from comfytui.model import document
+
+    data = document.read_bytes(path, unreadable="config.unreadable")
+    content = document.decode(data, "toml", file=str(path), syntax="config.unreadable")
+    assert isinstance(content, dict)
+    tables = {name: _table(content[name], name, path) for name in TABLES if name in content}
+    entries = {key: value for key, value in content.items() if key not in TABLES}
+    entries |= {f"queue.{key}": value for key, value in tables.get("queue", {}).items()}
+    values: dict[str, Any] = {}
+    for key, value in entries.items():
+        setting = BY_KEY.get(key)
+        if setting is None:
+            raise Failure("config.value", place=_at(key, path), why=_unknown(key))
+        values[setting.name] = _checked(setting, value, _at(key, path), path.absolute().parent)
+    return Layer(values, tables.get("bindings"), _keymap(tables.get("keymap", {}), path))
+
+
+def _checked(setting: Setting, value: object, place: str, folder: Path) -> Any:
+    try:
+        return read(setting, value, folder)
+    except Unusable as fault:
+        raise Failure("config.value", place=place, why=str(fault)) from None
+
+
+def _at(key: str, path: Path) -> str:
+    return f"{plain(key, 80)} in {os.fspath(path)}"
+
+
+def _table(value: object, name: str, path: Path) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise Failure(
+            "config.value", place=_at(name, path), why=f"{shown(value)} stands where a table [{name}] belongs"
+        )
+    return value
+
+
+def _keymap(table: Mapping[str, object], path: Path) -> dict[str, str]:
+    """Return the table of keys: an action's id to the key (or keys, with commas) that it is moved to."""
+    for action, keys in table.items():
+        if not isinstance(keys, str):
+            raise Failure("config.value", place=_at(f"keymap.{action}", path), why=f"{shown(keys)} is not text")
+    return {action: str(keys) for action, keys in table.items()}
+
+
+def _unknown(key: str) -> str:
+    """Return what is wrong with a ``key`` that no setting has, with the nearest one that there is."""
+    name = key.rpartition(".")[2].lower().replace("-", "_")
+    if name in _SECRETS:
+        return f"secrets are not kept in files; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} in the environment"
+    by_name = {setting.name: setting for setting in SETTINGS} | {s.policy: s for s in SETTINGS if s.policy}
+    near = difflib.get_close_matches(name, [*by_name, *TABLES], n=1, cutoff=0.6)
+    if not near:
+        return "there is no such setting"
+    setting = by_name.get(near[0])
+    if setting is None:
+        return f"there is no such setting; did you mean the table [{near[0]}]?"
+    where = f"`{setting.name}` under [queue]" if setting.queue else f"`{setting.name}` at the top of the file"
+    return f"there is no such setting; did you mean {where}?"

@@ -1,0 +1,129 @@
+"""What can be set, and under which name in each place: in ``comfytui.toml``, in the environment, as a flag.
+
+Plain data of the standard library, so that ``comfytui --help`` costs nothing else.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["whole", "number", "switch", "text", "path", "server", "workflow", "watch"]
+"""How a value is read: whole number, number, on/off, text, path, server address, workflow name or file, watch mode."""
+
+FILE_NAME = "comfytui.toml"
+CONFIG_VARIABLE = "COMFYTUI_CONFIG"
+"""Names the configuration file; set to nothing, no file is read."""
+
+TOKEN_VARIABLE = "COMFYTUI_TOKEN"
+HEADERS_VARIABLE = "COMFYTUI_HEADERS"
+"""Secrets come from the environment and from nowhere else."""
+
+WATCH_MODES = ("auto", "events", "poll")
+SIMULATOR = "sim"
+"""The server address that stands for the built-in simulator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing to set; with ``policy``, its field of ``QueuePolicy``, it stands under ``[queue]`` in the file."""
+
+    name: str
+    kind: Kind
+    help: str
+    metavar: str = ""
+    variable: str | None = None
+    policy: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Its key in ``comfytui.toml``: ``runs_dir``, ``queue.max_wait``."""
+        return f"queue.{self.name}" if self.queue else self.name
+
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line: ``--runs-dir``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def queue(self) -> bool:
+        """Whether it belongs to the policy of the queue."""
+        return self.policy is not None or self.name == "fast_iteration"
+
+
+PLACES = (
+    Setting("server", "server", "ComfyUI's address, or `sim` for the built-in simulator.", "URL", "COMFYTUI_SERVER"),
+    Setting("workflow", "workflow", "smoke, txt2img, svd, or a file in API format.", "NAME|FILE", "COMFYTUI_WORKFLOW"),
+    Setting("output_dir", "path", "The server's output folder, as seen from here.", "DIR", "COMFYTUI_OUTPUT_DIR"),
+    Setting("runs_dir", "path", "Where run folders are made.", "DIR", "COMFYTUI_RUNS_DIR"),
+    Setting("watch", "watch", "How the output folder is watched: auto, events or poll.", "MODE"),
+)
+LOOKS = (
+    Setting("theme", "text", "The colours of the dashboard.", "NAME", "COMFYTUI_THEME"),
+    Setting("ascii", "switch", "Draw with ASCII only.", variable="COMFYTUI_ASCII"),
+)
+QUEUE = (
+    Setting(
+        "max_wait",
+        "whole",
+        "Seconds a prompt may execute.",
+        "SECONDS",
+        "SCENE_MAX_WAIT_SECONDS",
+        "max_wait_seconds",
+    ),
+    Setting(
+        "max_total_wait",
+        "whole",
+        "Seconds from submitting a prompt to its end, waiting included.",
+        "SECONDS",
+        "SCENE_MAX_TOTAL_WAIT_SECONDS",
+        "max_total_wait_seconds",
+    ),
+    Setting(
+        "history_max_attempts",
+        "whole",
+        "Reads of a prompt's history before it is given up; 0 = unbounded.",
+        "N",
+        "SCENE_HISTORY_MAX_ATTEMPTS",
+        "history_max_attempts",
+    ),
+    Setting(
+        "poll_interval",
+        "whole",
+        "Seconds of silence after which history is read.",
+        "SECONDS",
+        "SCENE_HISTORY_POLL_INTERVAL_SECONDS",
+        "poll_interval_seconds",
+    ),
+    Setting(
+        "post_execution_timeout",
+        "whole",
+        "Seconds that frames may take after success.",
+        "SECONDS",
+        "SCENE_POST_EXECUTION_TIMEOUT_SECONDS",
+        "post_execution_timeout_seconds",
+    ),
+    Setting("retry_budget", "whole", "Attempts beyond the first.", "N", "SCENE_RETRY_BUDGET", "scene_retry_budget"),
+    Setting(
+        "frame_floor", "whole", "Proven frames each scene must reach (else the story's).", "N", policy="frame_floor"
+    ),
+    Setting("lookahead", "whole", "Prompts that wait on the server behind the one at work.", "N", policy="lookahead"),
+    Setting(
+        "stability",
+        "number",
+        "Seconds a file rests where its format proves nothing.",
+        "SECONDS",
+        policy="stability_seconds",
+    ),
+    Setting("stability_retries", "whole", "Looks at such a file.", "N", policy="stability_retries"),
+    Setting("done_marker", "switch", "Await the producer's <prefix>.done.", policy="done_marker"),
+    Setting(
+        "done_marker_timeout", "whole", "Seconds that is awaited.", "SECONDS", policy="done_marker_timeout_seconds"
+    ),
+    Setting("gpu_interval", "number", "Seconds between two GPU readings.", "SECONDS", policy="gpu_interval_seconds"),
+    Setting("fast_iteration", "switch", "Short waits and no retry, for trying a workflow out."),
+)
+
+SETTINGS = (*PLACES, *LOOKS, *QUEUE)
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+BY_KEY = {setting.key: setting for setting in SETTINGS}
+TABLES = ("queue", "bindings", "keymap")
+"""The tables of ``comfytui.toml``."""

@@ -1,0 +1,178 @@
+"""One value of a setting: text or TOML in, the checked value out, or words that say what is wrong with it."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from comfytui.settings.table import HEADERS_VARIABLE, SIMULATOR, TOKEN_VARIABLE, WATCH_MODES, Setting
+from comfytui.untrusted import plain
+
+MAXIMUM = 1_000_000_000
+"""No setting is larger; as seconds it is 31 years."""
+
+_ON = ("1", "true", "yes", "on")
+_OFF = ("0", "false", "no", "off")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class Unusable(Exception):
+    """Why a value cannot be used, in words that follow "is not usable: "."""
+
+
+def read(setting: Setting, value: object, folder: Path) -> Any:
+    """Return the checked value of ``setting``: int, float, bool, str or an absolute Path.
+
+    ``value`` is a text (from a flag or a variable) or what TOML holds; paths are relative to ``folder``. Raises
+    :class:`Unusable`.
+    """
+    match setting.kind:
+        case "whole" | "number":
+            return _number(setting, value)
+        case "switch":
+            return _switch(value)
+        case "path":
+            return _path(_text(value), folder)
+        case "server":
+            return server_address(_text(value))
+        case "workflow":
+            return _workflow(_text(value), folder)
+        case "watch":
+            return _choice(_text(value), WATCH_MODES)
+        case "text":
+            return _text(value)
+
+
+def number_of(text: str) -> int | float | str:
+    """Return the number that ``text`` spells, or ``text`` itself."""
+    for form in (int, float):
+        try:
+            return form(text.strip().replace("_", " "))
+        except ValueError:
+            continue
+    return text
+
+
+def _number(setting: Setting, value: object) -> int | float:
+    number = number_of(value) if isinstance(value, str) else value
+    wanted = "a whole number" if setting.kind == "whole" else "a number"
+    if isinstance(number, bool) or not isinstance(number, int | float) or not _finite(number):
+        raise Unusable(f"{shown(value)} is not {wanted}")
+    if setting.kind == "whole" and not float(number).is_integer():
+        raise Unusable(f"{shown(value)} is not {wanted}")
+    if abs(number) > MAXIMUM:
+        raise Unusable(f"{shown(value)} is more than {MAXIMUM}")
+    _in_range(setting, number)
+    return int(number) if setting.kind == "whole" else float(number)
+
+
+def _finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number too long for a float
+        return False
+
+
+def _in_range(setting: Setting, number: float) -> None:
+    """Hold ``number`` to the range that ``QueuePolicy`` declares for the field."""
+    low, above = policy_range(setting.policy or "")
+    if low is not None and number < low:
+        raise Unusable(f"{shown(number)} is less than {low:g}")
+    if above is not None and number <= above:
+        raise Unusable(f"{shown(number)} is not more than {above:g}")
+
+
+def policy_range(field: str) -> tuple[float | None, float | None]:
+    """Return the least value of a number field of ``QueuePolicy``, and the value it must exceed; ``None``: no bound."""
+    from msgspec import inspect
+
+    from comfytui.model.policy import QueuePolicy
+
+    described = inspect.type_info(QueuePolicy)
+    assert isinstance(described, inspect.StructType)
+    found = next((each.type for each in described.fields if each.name == field), None)
+    options = found.types if isinstance(found, inspect.UnionType) else (found,)
+    number = next((each for each in options if isinstance(each, inspect.IntType | inspect.FloatType)), None)
+    return (number.ge, number.gt) if number is not None else (None, None)
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in (*_ON, *_OFF):
+        return value.strip().lower() in _ON
+    raise Unusable(f"{shown(value)} is neither true nor false")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Unusable(f"{shown(value)} is not text")
+    text = value.strip()
+    if not text:
+        raise Unusable("it is empty")
+    if plain(text) != text:
+        raise Unusable("it holds characters that cannot be shown")
+    return text
+
+
+def _choice(text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise Unusable(f"{shown(text)} is none of {', '.join(choices)}")
+    return text
+
+
+def _path(text: str, folder: Path) -> Path:
+    try:
+        return folder / Path(text).expanduser()
+    except RuntimeError:
+        raise Unusable(f"the home folder of {shown(text)} is not known") from None
+
+
+def _workflow(text: str, folder: Path) -> str:
+    """Return a bundled name as it is, and a file as its absolute path. Whether it exists is the loader's to say."""
+    from comfytui.model.workflow import BUNDLED
+
+    return text if text in BUNDLED else str(_path(text, folder))
+
+
+def server_address(text: str) -> str:
+    """Return a server address as a base URL without a trailing slash, ``http`` where no scheme is given, or ``sim``.
+
+    Raises :class:`Unusable` for another scheme, a missing host, a wrong port, a query, and for a login in it.
+    """
+    if text.lower() == SIMULATOR:
+        return SIMULATOR
+    url = text if _SCHEME.match(text) else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as fault:
+        raise Unusable(f"{_unlogged(text)} is no address: {plain(str(fault)).lower()}") from None
+    if parts.username is not None or parts.password is not None:
+        raise Unusable(f"a login does not belong in an address; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} instead")
+    if parts.scheme.lower() not in ("http", "https"):
+        raise Unusable(f"{shown(text)} begins with neither http:// nor https://")
+    if not parts.hostname or " " in url or port == 0:
+        raise Unusable(f"{shown(text)} is no address; it looks like http://127.0.0.1:8188")
+    if parts.query or parts.fragment:
+        raise Unusable(f"{shown(text)} has something after a ? or #; only host, port and path are taken")
+    return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _unlogged(text: str) -> str:
+    """Return ``text`` for a message, without a login that may stand before an ``@``."""
+    return shown(text.rpartition("@")[2])
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as a message shows it: short, quoted where it is text, a table or list by its kind."""
+    if isinstance(value, str):
+        return repr(plain(value, 80))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}" if abs(value) < 10**15 else "a number of many digits"
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return plain(str(value), 80)  # TOML's dates and times

@@ -1,0 +1,324 @@
+"""Settings: every field from every place, who wins, and what is said about a value that cannot be used."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from comfytui.errors import Failure
+from comfytui.model.policy import QueuePolicy
+from comfytui.settings import DEMO, Layer, Settings, load, merge
+from comfytui.settings.layers import find_file, from_environment, from_file, from_flags, user_folder
+from comfytui.settings.table import QUEUE, SETTINGS, Setting
+from comfytui.settings.values import policy_range
+
+# A value other than the default for every setting: as a text, as TOML, and as it is read.
+SAMPLES: dict[str, tuple[str, str, Any]] = {
+    "server": ("http://gpu:8188/comfy/", '"http://gpu:8188/comfy/"', "http://gpu:8188/comfy"),
+    "workflow": ("smoke", '"smoke"', "smoke"),
+    "output_dir": ("/srv/out", '"/srv/out"', Path("/srv/out")),
+    "runs_dir": ("/srv/runs", '"/srv/runs"', Path("/srv/runs")),
+    "watch": ("poll", '"poll"', "poll"),
+    "theme": ("ansi", '"ansi"', "ansi"),
+    "ascii": ("yes", "true", True),
+    "max_wait": ("77", "77", 77),
+    "max_total_wait": ("777", "777", 777),
+    "history_max_attempts": ("9", "9", 9),
+    "poll_interval": ("5", "5", 5),
+    "post_execution_timeout": ("44", "44", 44),
+    "retry_budget": ("3", "3", 3),
+    "frame_floor": ("12", "12", 12),
+    "lookahead": ("2", "2", 2),
+    "stability": ("0.5", "0.5", 0.5),
+    "stability_retries": ("8", "8", 8),
+    "done_marker": ("true", "true", True),
+    "done_marker_timeout": ("21", "21", 21),
+    "gpu_interval": ("0.25", "0.25", 0.25),
+    "fast_iteration": ("on", "true", True),
+}
+
+
+def value_of(settings: Settings, setting: Setting) -> Any:
+    if setting.name == "fast_iteration":
+        return settings.policy.scene_retry_budget == 0
+    return getattr(settings.policy, setting.policy) if setting.policy else getattr(settings, setting.name)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "comfytui.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def toml(setting: Setting) -> str:
+    line = f"{setting.name} = {SAMPLES[setting.name][1]}\n"
+    return f"[queue]\n{line}" if setting.queue else line
+
+
+def failure(work: Any, *args: Any) -> Failure:
+    with pytest.raises(Failure) as caught:
+        work(*args)
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_every_field_of_the_policy_can_be_set_and_kinds_agree() -> None:
+    hints = {"whole": int, "number": float, "switch": bool}
+    by_field = {setting.policy: setting for setting in QUEUE if setting.policy}
+    assert set(by_field) == set(QueuePolicy.__struct_fields__)
+    for field in structs.fields(QueuePolicy):
+        assert hints[by_field[field.name].kind].__name__ in str(field.type)
+
+
+def test_the_variables_have_the_names_that_scripts_use() -> None:
+    assert {s.variable for s in QUEUE if s.variable} == {
+        "SCENE_MAX_WAIT_SECONDS", "SCENE_MAX_TOTAL_WAIT_SECONDS", "SCENE_HISTORY_MAX_ATTEMPTS",
+        "SCENE_HISTORY_POLL_INTERVAL_SECONDS", "SCENE_POST_EXECUTION_TIMEOUT_SECONDS", "SCENE_RETRY_BUDGET",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.name)
+def test_each_setting_is_read_from_each_place(setting: Setting, tmp_path: Path) -> None:
+    text, _, wanted = SAMPLES[setting.name]
+    assert value_of(merge([], tmp_path), setting) != wanted, "the sample must differ from the default"
+    assert value_of(merge([from_flags({setting.name: text}, tmp_path)], tmp_path), setting) == wanted
+    assert value_of(merge([from_file(written(tmp_path, toml(setting)))], tmp_path), setting) == wanted
+    if setting.variable:
+        layer = from_environment({setting.variable: f" {text} "}, tmp_path)
+        assert value_of(merge([layer], tmp_path), setting) == wanted
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.variable], ids=lambda s: s.name)
+def test_flags_win_over_environment_over_file_over_defaults(setting: Setting, tmp_path: Path) -> None:
+    others = {
+        "server": ("http://a", "http://b"), "workflow": ("smoke", "svd"), "output_dir": ("/a", "/b"),
+        "runs_dir": ("/a", "/b"), "theme": ("a", "b"), "ascii": ("0", "0"),
+    }  # fmt: skip
+    by_variable, by_flag = others.get(setting.name, ("31", "41"))
+    environ = {str(setting.variable): by_variable, "COMFYTUI_CONFIG": str(written(tmp_path, toml(setting)))}
+
+    def wanted(text: str) -> Any:
+        return value_of(merge([from_flags({setting.name: text}, tmp_path)], tmp_path), setting)
+
+    assert (
+        value_of(load({}, {"COMFYTUI_CONFIG": environ["COMFYTUI_CONFIG"]}, tmp_path), setting)
+        == (SAMPLES[setting.name][2])
+    )
+    assert value_of(load({}, environ, tmp_path), setting) == wanted(by_variable)
+    assert value_of(load({setting.name: by_flag}, environ, tmp_path), setting) == wanted(by_flag)
+
+
+def test_defaults() -> None:
+    settings = merge([], Path("/here"))
+    assert settings == Settings(
+        server="http://127.0.0.1:8188", workflow="txt2img", runs_dir=Path("/here/runs"), policy=QueuePolicy()
+    )
+
+
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    assert from_environment({"SCENE_RETRY_BUDGET": " ", "COMFYTUI_SERVER": ""}, tmp_path) == Layer({})
+
+
+# --- values that cannot be used ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("max_wait", "soon", "'soon' is not a whole number"),
+        ("max_wait", "1.5", "'1.5' is not a whole number"),
+        ("max_wait", "nan", "'nan' is not a whole number"),
+        ("max_wait", "9" * 6000, "is not a whole number"),
+        ("max_wait", "1_000", "'1_000' is not a whole number"),
+        ("max_wait", "0", "0 is less than 1"),
+        ("max_wait", "-5", "-5 is less than 1"),
+        ("max_wait", "2000000000", "'2000000000' is more than 1000000000"),
+        ("poll_interval", "0", "0 is less than 1"),
+        ("gpu_interval", "0", "0 is not more than 0"),
+        ("gpu_interval", "inf", "'inf' is not a number"),
+        ("stability", "-1", "-1 is less than 0"),
+        ("frame_floor", "0", "0 is less than 1"),
+        ("done_marker", "maybe", "'maybe' is neither true nor false"),
+        ("watch", "look", "'look' is none of auto, events, poll"),
+        ("theme", " ", "it is empty"),
+        ("theme", "a\x1b[31mb", "it holds characters that cannot be shown"),
+        ("runs_dir", "a\x00b", "it holds characters that cannot be shown"),
+        ("server", "ftp://box", "'ftp://box' begins with neither http:// nor https://"),
+        ("server", "http://", "'http://' is no address"),
+        ("server", "http://box:99999", "port out of range"),
+        ("server", "http://box:0", "is no address"),
+        ("server", "http://box/?a=1", "something after a ? or #"),
+        ("server", "http://me:hidden@box", "a login does not belong in an address; set COMFYTUI_TOKEN"),
+        ("server", "http://me:hidden@box:x", "'box:x' is no address"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_flag_and_why(name: str, text: str, why: str, tmp_path: Path) -> None:
+    fault = failure(from_flags, {name: text}, tmp_path)
+    assert fault.code == "config.value"
+    assert fault.what.startswith(f"--{name.replace('_', '-')} is not usable: ")
+    assert why in fault.what
+    assert "hidden" not in str(fault)
+
+
+def test_a_bad_variable_is_named(tmp_path: Path) -> None:
+    fault = failure(from_environment, {"SCENE_MAX_WAIT_SECONDS": "x"}, tmp_path)
+    assert fault.what == "The variable SCENE_MAX_WAIT_SECONDS is not usable: 'x' is not a whole number."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("queue = 3", "queue in {file} is not usable: 3 stands where a table [queue] belongs."),
+        ("[queue]\nmax_wait = true", "queue.max_wait in {file} is not usable: true is not a whole number."),
+        ("[queue]\nmax_wait = []", "queue.max_wait in {file} is not usable: a list is not a whole number."),
+        ("server = 8188", "server in {file} is not usable: 8188 is not text."),
+        ("[keymap]\nquit = 1", "keymap.quit in {file} is not usable: 1 is not text."),
+        ("sever = 'x'", "there is no such setting; did you mean `server` at the top of the file?"),
+        ("max_wait = 3", "there is no such setting; did you mean `max_wait` under [queue]?"),
+        ("[queue]\nmax_wait_seconds = 3", "did you mean `max_wait` under [queue]?"),
+        ("[queue]\nruns_dir = 'x'", "did you mean `runs_dir` at the top of the file?"),
+        ("[que]\na = 1", "did you mean the table [queue]?"),
+        ("zzz = 1", "zzz in {file} is not usable: there is no such setting."),
+        ("token = 'abc'", "secrets are not kept in files; set COMFYTUI_TOKEN or COMFYTUI_HEADERS in the environment"),
+        ("[headers]\nX-Key = 'abc'", "secrets are not kept in files"),
+        ("server = 'http://a:b@c'", "a login does not belong in an address"),
+    ],
+)
+def test_the_file_is_held_to_its_keys(text: str, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    fault = failure(from_file, path)
+    assert fault.code == "config.value"
+    assert said.format(file=path) in fault.what
+    assert "abc" not in str(fault)
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe", b"[queue]\n[queue]\n"])
+def test_a_file_that_is_no_toml_is_told(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "comfytui.toml"
+    path.write_bytes(content)
+    fault = failure(from_file, path)
+    assert fault.code == "config.unreadable"
+    assert str(path) in fault.what
+
+
+def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+    fault = failure(load, {}, {"COMFYTUI_CONFIG": "nowhere.toml"}, tmp_path)
+    assert fault.code == "config.unreadable"
+    assert "nowhere.toml" in fault.what
+
+
+# --- where the file is, and what its paths mean --------------------------------------------------------------------
+
+
+def test_one_file_is_read_the_nearest(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    users = user_folder("linux", {}, home)
+    environ: dict[str, str] = {"XDG_CONFIG_HOME": str(home / ".config"), "APPDATA": str(home)}
+    assert find_file(environ, tmp_path, home) is None
+    for platform_folder in (users, home / "comfytui", home / "Library" / "Application Support" / "comfytui"):
+        platform_folder.mkdir(parents=True)
+        written(platform_folder, "")
+    found = find_file(environ, tmp_path, home)
+    assert found is not None
+    assert found.is_relative_to(home)
+    here = written(tmp_path, "")
+    assert find_file(environ, tmp_path, home) == here
+    assert find_file({"COMFYTUI_CONFIG": ""}, tmp_path, home) is None
+
+
+def test_user_folders() -> None:
+    home = Path("/h")
+    assert user_folder("linux", {}, home) == Path("/h/.config/comfytui")
+    assert user_folder("linux", {"XDG_CONFIG_HOME": "/x"}, home) == Path("/x/comfytui")
+    assert user_folder("darwin", {}, home) == Path("/h/Library/Application Support/comfytui")
+    assert user_folder("win32", {"APPDATA": "/a"}, home) == Path("/a/comfytui")
+
+
+def test_paths_are_relative_to_where_they_are_said(tmp_path: Path) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    path = written(folder, 'runs_dir = "r"\nworkflow = "graphs/w.json"\noutput_dir = "~/out"')
+    settings = load({}, {"COMFYTUI_CONFIG": str(path)}, tmp_path)
+    assert settings.runs_dir == folder / "r"
+    assert settings.workflow == str(folder / "graphs" / "w.json")
+    assert settings.output_dir == Path.home() / "out"
+    by_flag = load({"runs_dir": "r", "workflow": "w.json"}, {"COMFYTUI_CONFIG": ""}, tmp_path)
+    assert by_flag.runs_dir == tmp_path / "r"
+    assert by_flag.workflow == str(tmp_path / "w.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("sim", "sim"),
+        ("SIM", "sim"),
+        ("127.0.0.1:8188", "http://127.0.0.1:8188"),
+        ("box", "http://box"),
+        ("HTTPS://box/comfy/api/", "https://box/comfy/api"),
+        ("http://[::1]:8188", "http://[::1]:8188"),
+    ],
+)
+def test_server_addresses(text: str, url: str, tmp_path: Path) -> None:
+    assert merge([from_flags({"server": text}, tmp_path)], tmp_path).server == url
+
+
+# --- what belongs together -----------------------------------------------------------------------------------------
+
+
+def test_bindings_belong_to_their_workflow(tmp_path: Path) -> None:
+    path = written(tmp_path, 'workflow = "mine.json"\n[bindings]\npositive = "6.text"\n[keymap]\nquit = "q"')
+    file = from_file(path)
+    assert merge([file], tmp_path).bindings == {"positive": "6.text"}
+    assert merge([file], tmp_path).keymap == {"quit": "q"}
+    assert merge([file, from_flags({"workflow": "mine.json"}, tmp_path)], tmp_path).bindings == {"positive": "6.text"}
+    assert merge([file, from_flags({"workflow": "smoke"}, tmp_path)], tmp_path).bindings == {}
+    alone = from_file(written(tmp_path, '[bindings]\npositive = "6.text"'))
+    flagged = merge([alone, from_flags({"workflow": "other.json"}, tmp_path)], tmp_path)
+    assert flagged.bindings == {"positive": "6.text"}
+
+
+def test_an_output_folder_belongs_to_its_server(tmp_path: Path) -> None:
+    file = Layer({"server": "http://a", "output_dir": Path("/a")})
+    other = Layer({"server": "http://b"})
+    assert merge([file], tmp_path).output_dir == Path("/a")
+    assert merge([file, Layer({"server": "http://a"})], tmp_path).output_dir == Path("/a")
+    assert merge([file, other], tmp_path).output_dir is None
+    assert merge([file, other, Layer({"output_dir": Path("/c")})], tmp_path).output_dir == Path("/c")
+    assert merge([Layer({"output_dir": Path("/a")}), other], tmp_path).output_dir == Path("/a")
+    assert merge([Layer({"output_dir": Path("/a")}), Layer({"server": "sim"})], tmp_path).output_dir is None
+
+
+def test_an_output_folder_for_the_simulator_is_refused(tmp_path: Path) -> None:
+    fault = failure(load, {"server": "sim", "output_dir": "x"}, {"COMFYTUI_CONFIG": ""}, tmp_path)
+    assert fault.what == "--output-dir is not usable: the simulator has an output folder of its own."
+
+
+def test_the_demo_stands_above_file_and_environment_and_below_flags(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, 'server = "http://a"\nworkflow = "mine.json"\noutput_dir = "o"\n[bindings]\nseed = "3.seed"'
+    )
+    environ = {"COMFYTUI_CONFIG": str(path), "COMFYTUI_SERVER": "http://b", "SCENE_MAX_WAIT_SECONDS": "50"}
+    demo = load({}, environ, tmp_path, DEMO)
+    assert (demo.server, demo.simulated, demo.workflow, demo.output_dir) == ("sim", True, "txt2img", None)
+    assert demo.bindings == {}
+    assert demo.policy.max_wait_seconds == 50
+    assert load({"workflow": "smoke"}, environ, tmp_path, DEMO).workflow == "smoke"
+
+
+def test_fast_iteration_yields_to_what_is_said_beside_or_above_it(tmp_path: Path) -> None:
+    file = from_file(written(tmp_path, "[queue]\nmax_wait = 400\nretry_budget = 5\nfast_iteration = true"))
+    assert merge([file], tmp_path).policy.max_wait_seconds == 400
+    assert merge([file], tmp_path).policy.poll_interval_seconds == 1
+    off = from_flags({"fast_iteration": False}, tmp_path)
+    assert merge([file, off], tmp_path).policy == QueuePolicy(max_wait_seconds=400, scene_retry_budget=5)
+    slow = from_file(written(tmp_path, "[queue]\nmax_wait = 400\nretry_budget = 5"))
+    fast = merge([slow, from_flags({"fast_iteration": True, "poll_interval": "3"}, tmp_path)], tmp_path).policy
+    assert (fast.max_wait_seconds, fast.scene_retry_budget, fast.poll_interval_seconds) == (120, 0, 3)
+
+
+def test_ranges_are_those_of_the_policy() -> None:
+    assert policy_range("max_wait_seconds") == (1, None)
+    assert policy_range("gpu_interval_seconds") == (None, 0)
+    assert policy_range("frame_floor") == (1, None)
+    assert policy_range("done_marker") == (None, None)
