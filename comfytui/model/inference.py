@@ -12,7 +12,7 @@ _TEXT_INPUTS = (
     *("text", "text_g", "text_l", "prompt", "user_prompt", "clip_l", "clip_g", "t5xxl", "llama"),
     *("bert", "mt5xl", "tags"),
 )
-_TEXT_VALUES = ("value", "text", "string", "prompt", "string_a", "text_a", "string1", "text1", "string_1", "text_1")
+_TEXT_VALUE = re.compile(r"(value|text|string|str|prompt|part)[_ ]?([a-z]|\d{1,2})?", re.IGNORECASE)
 _NUMBER_VALUES = ("value", "int", "integer", "number", "seed", "Value", "Number")
 _FRAME_INPUTS = ("video_frames", "length", "frames_number", "num_frames", "frame_count", "frames")
 _SAMPLES_FROM = re.compile(r"guider|sampler", re.IGNORECASE)
@@ -159,9 +159,10 @@ def _literal_behind(graph: Graph, source: str) -> Place | None:
                 continue
             seen.add(key)
             waiting.append((key, True))
-            waiting.extend((way, False) for name, way in reversed(list(links(node))) if name in _TEXT_VALUES)
+            waiting.extend((way, False) for name, way in reversed(list(links(node))) if _TEXT_VALUE.fullmatch(name))
             continue
-        written = next((name for name in _TEXT_VALUES if isinstance(node["inputs"].get(name), str)), None)
+        texts = [name for name, value in node["inputs"].items() if isinstance(value, str)]
+        written = next((name for name in texts if _TEXT_VALUE.fullmatch(name)), None)
         if written:
             return key, written
         ways = [way for name, way in links(node) if not _NOT_CONDITIONING.fullmatch(name)]
