@@ -223,7 +223,7 @@ def prefix_for(run_id: str, scene_folder: str, attempt: int) -> str:
 def seed_for(seed: int | None, run_id: str, scene_id: str, attempt: int) -> int:
     """Return the seed of one attempt: the scene's own on the first, and a fresh one, always the same, on each other.
 
-    Fresh seeds stay below 2**31, which every node takes: those of service nodes end there (``comfy_api_nodes`` of ComfyUI
+    Fresh seeds stay below 2**31, which every node takes: those of service nodes end there (``comfy_api_nodes``, ComfyUI
     0.3.64), others at 2**50, and ComfyUI's editor keeps seeds as JavaScript numbers.
     """
     if seed is not None and attempt == 1:
