@@ -243,6 +243,17 @@ class SocketHalfOpen(SocketFault):
     after_messages: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class SocketLingers(SocketFault):
+    """The server notices only `seconds` late that the connection ended.
+
+    Until then the client id stays registered; and if the client came back meanwhile under the same id, it is the new
+    connection that the late cleanup unregisters: it stays open and hears nothing (recorded in h3 to h5).
+    """
+
+    seconds: float = 1.0
+
+
 # --- faults of an HTTP request --------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from comfytui.simulator.faults import (
     SocketDropped,
     SocketFault,
     SocketHalfOpen,
+    SocketLingers,
     kind_of,
 )
 from comfytui.simulator.freeze import Freeze
@@ -139,6 +140,9 @@ class Sockets:
             if self.executing_for == sid and self.executing_node is not None:
                 await self._send("executing", {"node": self.executing_node}, sid)
             await self._read(connection, sid)
+            lingers = kind_of(faults, SocketLingers)
+            if lingers is not None:
+                await asyncio.sleep(lingers.seconds)
         finally:
             self._open.discard(connection)
             self._connections.pop(sid, None)

@@ -130,11 +130,11 @@ async def users(request: web.Request) -> web.Response:
 async def front_page(request: web.Request) -> web.Response:
     """Show a page that says what this is."""
     version = request.app[LIFE].version
-    return web.Response(
-        text=f"<!doctype html><html lang=en><meta charset=utf-8><title>ComfyUI simulator</title>"
-        f"<body><h1>ComfyUI simulator {version}</h1><p>This server simulates ComfyUI; it has no web interface.",
-        content_type="text/html",
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>ComfyUI simulator</title>"
+        f"<body><h1>ComfyUI simulator {version}</h1><p>This server simulates ComfyUI; it has no web interface."
     )
+    return web.Response(body=page.encode(), headers={"Content-Type": "text/html"})
 
 
 @internal.get("/internal/logs")
