@@ -137,6 +137,14 @@ REGISTRY: dict[str, Entry] = {
         "The run {run} is already being driven by process {pid}.",
         "Use `comfytui attach` to watch it; stop it there first to drive it from here.",
     ),
+    "run.locked_elsewhere": Entry(
+        "The run {run} is being driven by process {pid} on {host}, which cannot be seen from here.",
+        "Stop it there first; if that machine is gone, delete {file}.",
+    ),
+    "run.plan": Entry(
+        "The plan of the run, {file}, cannot be used: {why}.",
+        "What it recorded can be watched and validated; to render again, start a new run.",
+    ),
     "run.no_runner": Entry(
         "No runner answers for run {run}.",
         "It has ended or died; what it recorded is shown from its journal.",

@@ -3,6 +3,8 @@
 One envelope is one line of JSON: ``{"v": 1, "seq": 7, "at": "...Z", "run": "...", "event": {"type": ..., ...}}``.
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -46,8 +48,27 @@ _KNOWN = frozenset(member.__struct_config__.tag for member in AnyEvent.__args__)
 
 
 def encode(envelope: Envelope) -> bytes:
-    """Return ``envelope`` as one line of JSON, without the line break."""
-    return _seal.encode(envelope)
+    """Return ``envelope`` as one line of JSON, without the line break.
+
+    A lone surrogate (half a character, as in a file name that is not UTF-8) becomes U+FFFD: one odd name must not
+    keep a fact from being recorded.
+    """
+    try:
+        return _seal.encode(envelope)
+    except UnicodeEncodeError:
+        return _seal.encode(_whole_characters(msgspec.to_builtins(envelope)))
+
+
+def _whole_characters(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_whole_characters(key): _whole_characters(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_whole_characters(part) for part in value]
+        case _:
+            return value
 
 
 def decode(line: bytes) -> Envelope:
