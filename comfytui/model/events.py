@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from comfytui.model.artifact import SuiteRecord
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, GpuSource, HistoryExitReason, Telemetry
 
@@ -144,6 +145,12 @@ class RunSettled(Fact, frozen=True, kw_only=True):
     """
 
 
+class SuiteRan(Fact, frozen=True, kw_only=True):
+    """A check command ran over the rendered scenes."""
+
+    suite: SuiteRecord
+
+
 class RunEnded(Fact, frozen=True, kw_only=True):
     """The run came to rest. ``exit_code`` is what a headless run exits with."""
 
@@ -206,10 +213,13 @@ class ServerTroubled(Fact, frozen=True, kw_only=True):
     remedy: str
 
 
+SocketWord = Literal["open", "closed", "refused", "silent"]
+
+
 class SocketChanged(Fact, frozen=True, kw_only=True):
     """The WebSocket changed its state; ``silent`` is an open socket that no longer answers."""
 
-    state: Literal["open", "closed", "refused", "silent"]
+    state: SocketWord
     why: str = ""
 
 
@@ -403,6 +413,7 @@ AnyFact = (
     RunOpened
     | RunnerStarted
     | RunNoted
+    | SuiteRan
     | RunSettled
     | RunEnded
     | RunValidated

@@ -118,11 +118,14 @@ def _fold_run(state: State, fact: e.Fact, at: datetime) -> State:
         case e.RunnerStarted():
             run = replace(
                 run, runner_pid=fact.pid, runner_started=fact.started, runner_host=fact.host, ended_at=None,
-                outcome=None, exit_code=None, observing=fact.reason == "observe", settled=False, validated=None,
-                findings=(),
+                outcome=None, exit_code=None, observing=fact.reason == "observe", settled_at=None,
+                validated=None, findings=(),
             )  # fmt: skip
         case e.RunSettled():
-            run = replace(run, settled=True)
+            run = replace(run, settled_at=at)
+        case e.SuiteRan():
+            others = tuple(suite for suite in run.suites if suite.label != fact.suite.label)
+            run = replace(run, suites=(*others, fact.suite))
         case e.RunEnded():
             run = replace(run, ended_at=at, outcome=fact.outcome, exit_code=fact.exit_code)
         case e.RunValidated():

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from comfytui.model.artifact import SuiteRecord
 from comfytui.model.events import (
     Device,
     Frame,
@@ -206,8 +207,9 @@ class Run(Struct, frozen=True, kw_only=True):
     runner_started: float | None = None
     runner_host: str | None = None
     observing: bool = False
-    settled: bool = False
-    """Whether nothing is left to render; the records are being completed, or are complete."""
+    settled_at: datetime | None = None
+    """When nothing was left to render: since then the records are being completed, or are complete."""
+    suites: tuple[SuiteRecord, ...] = ()
     ended_at: datetime | None = None
     outcome: Literal["finished", "interrupted", "failed"] | None = None
     exit_code: int | None = None
