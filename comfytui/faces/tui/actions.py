@@ -1,0 +1,116 @@
+"""What the keys that hold everywhere do, and the commands that they send to the runner."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from comfytui.faces.tui.options import Leaving
+from comfytui.model import commands
+from comfytui.model.state import Scene
+
+if TYPE_CHECKING:
+    from comfytui.faces.tui.app import Dashboard
+
+
+class Actions:
+    """The actions of the app, kept apart from it: each does one thing. Screens are imported when they are needed."""
+
+    def __init__(self, app: "Dashboard") -> None:
+        self.app = app
+
+    def scene(self) -> Scene | None:
+        """Return the scene that a key means: the one that is open, else the selected one."""
+        state = self.app.mailbox.state
+        chosen = getattr(self.app.screen, "scene_id", None)
+        if chosen is None:
+            selected = self.app.deck.scenes.selected
+            chosen = selected.id if selected else None
+        return state.scene(chosen) if chosen else None
+
+    def open(self) -> None:
+        """Open the selected scene."""
+        scene = self.scene()
+        if scene is None:
+            self.app.say("There is no scene to open.", "dim")
+            return
+        from comfytui.faces.tui.screens.scene import SceneScreen
+
+        self.app.push_screen(SceneScreen(scene.id, self.app.options.title))
+        self.app.call_after_refresh(self.app.paint, force=True)
+
+    def rerun(self) -> None:
+        """Ask for the scene once more."""
+        self._of_scene(lambda scene: self.app.send(lambda ticket: commands.Rerun(id=ticket, scenes=(scene.id,))))
+
+    def cancel(self) -> None:
+        """Ask whether the scene is to be given up, and give it up."""
+        if self.app.refuses():
+            return
+
+        def ask(scene: Scene) -> None:
+            if scene.over:
+                self.app.say(f"{scene.id} is over; there is nothing to cancel.", "dim")
+                return
+            from comfytui.faces.tui.screens.confirm import ConfirmScreen
+
+            def answered(yes: bool | None) -> None:
+                if yes:
+                    self.app.send(lambda ticket: commands.Cancel(id=ticket, scenes=(scene.id,)))
+
+            doing = "Its prompt is interrupted on the server; frames proven so far are kept."
+            waiting = "It is taken out of the queue; nothing of it is rendered."
+            text = doing if scene.phase in ("executing", "collecting") else waiting
+            self.app.push_screen(ConfirmScreen(f"Cancel {scene.id}?", text), answered)
+
+        self._of_scene(ask)
+
+    def hold(self) -> None:
+        """Hold the queue, or release it."""
+        run = self.app.mailbox.state.run
+        held = run is not None and run.held
+        self.app.send(lambda ticket: commands.Release(id=ticket) if held else commands.Hold(id=ticket))
+
+    def copy(self) -> None:
+        """Copy the prompt id of the scene's attempt."""
+
+        def copied(scene: Scene) -> None:
+            attempt = scene.chosen
+            if attempt is None:
+                self.app.say(f"{scene.id} has no prompt yet.", "dim")
+                return
+            self.app.copy_to_clipboard(attempt.prompt_id)
+            self.app.say(f"Copied prompt id {attempt.prompt_id}", "dim")
+
+        self._of_scene(copied)
+
+    def help(self) -> None:
+        """Show the keys."""
+        from comfytui.faces.tui.screens.help import HelpScreen
+
+        focused = "scene" if hasattr(self.app.screen, "scene_id") else self.app.deck.focused_name
+        self.app.push_screen(HelpScreen(focused, self.app.options.readonly))
+
+    def leave(self) -> None:
+        """Leave; a live run of this terminal asks first."""
+        run = self.app.mailbox.state.run
+        over = run is None or run.ended_at is not None
+        if over or not self.app.options.owns_run or self.app.mailbox.lane.live is False:
+            ended = run is not None and run.ended_at is not None
+            self.app.leave("ended" if ended else "detached")
+            return
+        from comfytui.faces.tui.screens.leave import LeaveScreen
+
+        if not isinstance(self.app.screen, LeaveScreen):
+            self.app.push_screen(LeaveScreen(), self._left)
+
+    def _left(self, how: Leaving | None) -> None:
+        if how == "detached":
+            self.app.leave("detached")
+        elif how == "stopped":
+            self.app.stop_and_leave()
+
+    def _of_scene(self, act: Callable[[Scene], None]) -> None:
+        scene = self.scene()
+        if scene is None:
+            self.app.say("No scene is selected.", "dim")
+        else:
+            act(scene)

@@ -1,0 +1,254 @@
+"""The dashboard: it reads a feed, folds it, shows the state in a calm rhythm, and sends commands. Nothing else.
+
+It owns no run and no I/O: quitting it cancels one worker that reads a mailbox. What a pane shows is in ``panes``, what
+a key does is in ``keys``, how a moment looks as a whole in ``screens``.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+from textual.timer import Timer
+
+from comfytui.clock import Clock
+from comfytui.errors import Failure
+from comfytui.faces.tui.actions import Actions
+from comfytui.faces.tui.keys import KEYS, bindings
+from comfytui.faces.tui.mailbox import Mailbox, Urgency
+from comfytui.faces.tui.options import DashboardOptions, Leaving
+from comfytui.faces.tui.panes.line import Role
+from comfytui.faces.tui.panes.line_list import LineList
+from comfytui.faces.tui.screens.deck import DeckScreen
+from comfytui.faces.tui.themes import ASCII, PALETTES, UNICODE, textual_theme
+from comfytui.faces.tui.view import View, Viewing
+from comfytui.model import commands
+from comfytui.model.eta import Pace, pace, remaining
+from comfytui.model.events import CommandAnswered
+from comfytui.model.feed import Feed
+from comfytui.model.narrate import narrate
+from comfytui.model.state import Scene
+
+BATCH = 256
+"""Feed items taken in before the loop gets a turn, so that a long journal never freezes the keys."""
+
+MESSAGE_SECONDS = 6.0
+
+
+class Dashboard(App[Leaving]):
+    """The terminal face of a run. :meth:`run` returns how it was left."""
+
+    CSS_PATH = Path("theme.tcss")
+    BINDINGS = bindings("everywhere")
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    def __init__(self, feed: Feed, clock: Clock, options: DashboardOptions | None = None) -> None:
+        super().__init__()
+        self.feed, self.clock = feed, clock
+        self.options = options or DashboardOptions()
+        self.ascii = self.options.ascii
+        self.mailbox = Mailbox(clock)
+        self.actions = Actions(self)
+        self.paused = False
+        self.leaving: Leaving | None = None
+        self.deck = DeckScreen(self.options.title)
+        self._pace: tuple[tuple[Scene, ...], Pace | None] = ((), None)
+        self._due: tuple[float, Timer] | None = None
+        self._painted_at = 0.0
+        self._hush: Timer | None = None
+        self._sent: set[str] = set()
+        for palette in PALETTES.values():
+            self.register_theme(textual_theme(palette))
+        self.theme = self.options.theme
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return the deck as the first screen."""
+        return self.deck
+
+    def on_mount(self) -> None:
+        """Begin to read the feed once the empty deck is on the screen."""
+        self.title = self.options.title
+        self.paint()
+        self.set_interval(1.0, self._tick, name="clock")
+        self.call_after_refresh(lambda: self.run_worker(self._follow(), group="feed", exit_on_error=False))
+
+    # --- from the feed to the screen -----------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Take in the feed, item by item; its end or failure is shown, never raised."""
+        taken = 0
+        try:
+            async for item in self.feed.items():
+                self._schedule(self.mailbox.take(item))
+                taken += 1
+                if taken % BATCH == 0:
+                    await asyncio.sleep(0)
+            self.mailbox.lost("the feed ended")
+        except Failure as failure:
+            self.mailbox.lost(failure.what)
+            self.say(str(failure), "bad")
+        except Exception as problem:  # noqa: BLE001  (a face must survive its feed; the words are shown)
+            self.mailbox.lost(str(problem))
+            self.say(f"The feed broke: {problem}", "bad")
+        self._schedule("fact")
+
+    def _schedule(self, urgency: Urgency) -> None:
+        """See that the screen is painted in time: facts promptly, figures with the beat, nothing twice."""
+        if urgency == "later":
+            return
+        now = self.clock.monotonic()
+        beat = self._painted_at + self.options.samples_every
+        due = {"now": now, "fact": now + self.options.facts_within}.get(urgency, max(now, beat))
+        if self._due is not None:
+            if self._due[0] <= due:
+                return
+            self._due[1].stop()
+        self._due = (due, self.set_timer(max(0.001, due - now), self.paint, name="paint"))
+
+    def _tick(self) -> None:
+        """Let time pass on the screen: each second while the run goes on, each half minute when it rests."""
+        resting = self.clock.monotonic() - self._painted_at >= 30
+        if self.view().running or resting:
+            self.paint()
+
+    def view(self) -> View:
+        """Return the moment to show."""
+        state, now = self.mailbox.state, self.clock.now()
+        if self._pace[0] is not state.scenes:
+            self._pace = (state.scenes, pace(state.scenes))
+        return View(
+            state=state, now=now, lane=self.mailbox.lane, paused=self.paused, readonly=self.options.readonly,
+            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, remaining=remaining(self._pace[1], now),
+        )  # fmt: skip
+
+    def paint(self, force: bool = False) -> None:
+        """Show the present moment on every screen that wants it; while paused only when ``force`` is set."""
+        if self._due is not None:
+            self._due[1].stop()
+            self._due = None
+        self._painted_at = self.clock.monotonic()
+        if force or not self.paused:
+            view = self.view()
+            for screen in self.screen_stack:
+                if isinstance(screen, Viewing):
+                    screen.look(view)
+        answers, self.mailbox.answers = self.mailbox.answers, []
+        for answer in answers:
+            self._answered(answer)
+
+    # --- words to the person -------------------------------------------------------------------------------------
+
+    def say(self, text: str, role: Role = "text") -> None:
+        """Show ``text`` above the footer for a few seconds."""
+        message = getattr(self.screen, "message", self.deck.message)
+        message.say(text, role)
+        if self._hush is not None:
+            self._hush.stop()
+        self._hush = self.set_timer(MESSAGE_SECONDS, message.hush, name="hush")
+
+    def _answered(self, answer: CommandAnswered) -> None:
+        told = narrate(answer)
+        if told is not None and answer.id in self._sent:
+            self._sent.discard(answer.id)
+            self.say(told[1], "text" if answer.accepted else "warn")
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    def refuses(self) -> bool:
+        """Return whether this dashboard may send no commands, and say so."""
+        if self.options.readonly:
+            self.say("Read-only: this dashboard sends no commands.", "warn")
+        return self.options.readonly
+
+    def send(self, make: Callable[[str], commands.AnyCommand]) -> None:
+        """Send the command that ``make`` builds around a fresh id; its answer comes back as an event."""
+        if not self.refuses():
+            self.run_worker(self._deliver(make(uuid.uuid4().hex)), group="commands", exit_on_error=False)
+
+    async def _deliver(self, command: commands.AnyCommand) -> bool:
+        self._sent.add(command.id)
+        self.say(f"{commands.describe(command)}: sent", "dim")
+        try:
+            await self.feed.send(command)
+        except Failure as failure:
+            self.say(str(failure), "bad")
+            return False
+        except Exception as problem:  # noqa: BLE001  (as above)
+            self.say(f"{commands.describe(command)}: not sent, {problem}", "bad")
+            return False
+        return True
+
+    def stop_and_leave(self) -> None:
+        """Tell the runner to stop and leave; stay when it could not be told."""
+
+        async def stop() -> None:
+            if await self._deliver(commands.Stop(id=uuid.uuid4().hex)):
+                self.leave("stopped")
+
+        self.run_worker(stop(), group="commands", exit_on_error=False)
+
+    def leave(self, how: Leaving) -> None:
+        """End the dashboard and remember how it was left."""
+        self.leaving = how
+        self.exit(how)
+
+    # --- keys that hold everywhere (what they do is in actions.py) --------------------------------------------------
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        self.actions.help()
+
+    def action_leave(self) -> None:
+        """Leave, or ask how."""
+        self.actions.leave()
+
+    def action_pause(self) -> None:
+        """Stop painting, or go on."""
+        self.paused = not self.paused
+        self.paint(force=True)
+
+    def action_hold(self) -> None:
+        """Hold or release the queue."""
+        self.actions.hold()
+
+    def action_open(self) -> None:
+        """Open the selected scene."""
+        self.actions.open()
+
+    def action_rerun(self) -> None:
+        """Rerun the scene."""
+        self.actions.rerun()
+
+    def action_cancel(self) -> None:
+        """Cancel the scene, once confirmed."""
+        self.actions.cancel()
+
+    def action_copy(self) -> None:
+        """Copy the prompt id."""
+        self.actions.copy()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Return what the command palette offers: the keys by name, and the themes."""
+        for one in KEYS:
+            if one.palette and not (one.changes and self.options.readonly):
+                yield SystemCommand(f"{one.label} ({one.face})", one.tooltip, partial(self._run_key, one.action))
+        for name in PALETTES:
+            yield SystemCommand(f"Theme: {name}", "Use this theme.", partial(self._use_theme, name))
+
+    async def _run_key(self, action: str) -> None:
+        pane = self.deck.scenes if self.screen is self.deck else self.screen
+        await self.run_action(
+            action, pane if "." in action else self.screen if action.startswith(("pane", "zoom")) else self
+        )
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = name
+        self.call_after_refresh(self._redraw)
+
+    def _redraw(self) -> None:
+        for list_ in self.screen.query(LineList):
+            list_.redraw()

@@ -1,0 +1,111 @@
+"""The lines at the edges of the screen: header, tabs (compact), footer, and the message above the footer."""
+
+from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName, footer_keys
+from comfytui.faces.tui.panes.figures import clock_face, plural, roughly
+from comfytui.faces.tui.panes.line import Line, Role, join, line_width, safe, spread, wrap
+from comfytui.faces.tui.panes.line_list import LineList
+from comfytui.faces.tui.panes.picture import Picture
+from comfytui.faces.tui.themes import Ground
+from comfytui.faces.tui.view import View, state_words
+
+
+class Bar(LineList):
+    """A line without a box."""
+
+    ground: Ground = "bar"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(edge="none", name=name)
+
+    def write(self, line: Line) -> None:
+        """Show ``line``."""
+        self.show(Picture(lines=(line,)))
+
+
+def header_line(view: View, width: int, title: str) -> Line:
+    """Return the header for ``width`` cells; what matters least is left out first where room is short."""
+    run, server = view.state.run, view.state.server
+    words = join([((f" {word} " if role in ("caution", "alarm") else word, role),) for word, role in state_words(view)])
+    story = safe(run.story.id) if run is not None else ""
+    start: list[tuple[int, Line]] = [(3, ((title, "key"),)), (0, words)]
+    if story:
+        start.append((6, ((story, "text"),)))
+    if run is not None and not run.observing:
+        start.append((4, ((safe(run.id), "dim"),)))
+    if server.url:
+        start.append((7, ((_address(server.url), "dim"),)))
+    end = _figures(view)
+    room = width - 2
+    while line_width(join([part for _, part in start])) + line_width(join([part for _, part in end], "   ")) + 3 > room:
+        least = max((*start, *end), key=lambda part: part[0])
+        if least[0] == 0:
+            break
+        (start if least in start else end).remove(least)
+    return ((" ", "text"), *spread(join([p for _, p in start]), join([p for _, p in end], "   "), room), (" ", "text"))
+
+
+def _figures(view: View) -> list[tuple[int, Line]]:
+    """Return scenes done, elapsed time and what remains, each with its rank (0 stays longest)."""
+    state = view.state
+    run = state.run
+    if run is None or run.observing:
+        return []
+    parts: list[tuple[int, Line]] = []
+    over = sum(scene.over for scene in state.scenes)
+    parts.append((5, ((f"{over:,}/{plural(len(state.scenes), 'scene')}", "text"),)))
+    end = run.ended_at or (view.now if view.running else state.at) or view.now
+    elapsed = clock_face((end - run.opened_at).total_seconds())
+    parts.append((1, ((elapsed, "strong"),)))
+    if view.running:
+        left = "ETA learning" if view.remaining is None else f"~{roughly(view.remaining)} left"
+        role: Role = "dim" if view.remaining is None else "text"
+        parts.append((2, ((left, role),)))
+    return parts
+
+
+def _address(url: str) -> str:
+    return safe(url).split("://", 1)[-1].rstrip("/")
+
+
+def tabs_line(focused: PaneName, width: int, note: Line = ()) -> Line:
+    """Return the panes with their number keys, the one on the screen marked by brackets."""
+    spans: list[Line] = []
+    for number, name in enumerate(PANES, 1):
+        label = f"{number} {PANE_TITLES[name]}"
+        spans.append(((f"[{label}]", "key"),) if name == focused else ((f" {label} ", "dim"),))
+    tabs = join(spans, "")
+    return spread(tabs, note if line_width(tabs) + line_width(note) < width else (), width)
+
+
+def footer_line(focused: str, view: View, width: int) -> Line:
+    """Return the keys that the focused pane offers now, as many as fit; help and leave stay."""
+    held = view.state.run is not None and view.state.run.held
+    pairs = list(footer_keys(focused, held, view.paused, view.readonly))
+    while pairs:
+        line = join([((face, "key"), (f" {label}", "dim")) for face, label in pairs])
+        if line_width(line) <= width - 2 or len(pairs) <= 2:
+            return ((" ", "text"), *line)
+        del pairs[-3 if len(pairs) > 2 else -1]
+    return ()
+
+
+class Message(LineList):
+    """A quiet line or two above the footer, for a few seconds."""
+
+    ground: Ground = "select_idle"
+
+    def __init__(self) -> None:
+        super().__init__(edge="margin", name="message")
+        self.display = False
+
+    def say(self, text: str, role: Role) -> None:
+        """Show ``text`` in as many lines as it takes, four at most."""
+        width = max(20, self.app.size.width - 4)
+        lines = [(("! " if role in ("warn", "bad") else "", role), (part, role)) for part in wrap(safe(text), width)]
+        self.styles.height = min(4, len(lines))
+        self.display = True
+        self.show(Picture(lines=lines[:4]))
+
+    def hush(self) -> None:
+        """Take the message away."""
+        self.display = False

@@ -1,0 +1,173 @@
+"""Every key of the dashboard, once: bindings, footer, help screen and the table in the README come from here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from textual.binding import Binding, BindingType
+
+PaneName = Literal["scenes", "frames", "gpu", "health", "log"]
+Place = Literal["everywhere", "lists", "deck", "scenes", "scene", "leave", "confirm", "sheet"]
+"""Where a key holds: the app, every screen with a list, the deck, its Scenes pane, the scene screen, the dialogs."""
+
+PANES: tuple[PaneName, ...] = ("scenes", "frames", "gpu", "health", "log")
+"""The panes, in the order of their number keys."""
+
+PANE_TITLES: dict[PaneName, str] = {
+    "scenes": "Scenes", "frames": "Frames", "gpu": "GPU", "health": "Health", "log": "Log",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Key:
+    """One command and its keys. ``label`` is for the footer, ``tooltip`` says in a sentence what it does.
+
+    ``changes`` marks what changes the run, and is refused by ``--readonly``. ``action`` is Textual's action string.
+    """
+
+    id: str
+    keys: str
+    label: str
+    tooltip: str
+    action: str
+    place: Place = "everywhere"
+    changes: bool = False
+    shown: str = ""
+    palette: bool = True
+    priority: bool = field(default=False)
+
+    @property
+    def face(self) -> str:
+        """The key as a person reads it."""
+        return self.shown or self.keys.split(",", maxsplit=1)[0]
+
+
+KEYS: tuple[Key, ...] = (
+    # --- everywhere ------------------------------------------------------------------------------------------
+    Key("help", "question_mark,f1", "Help", "Show the keys of the focused pane.", "help", shown="?"),
+    Key("leave", "q", "Leave", "Leave the dashboard; a live run that was started here asks first.", "leave"),
+    Key("leave_always", "ctrl+q", "Leave", "The same, from anywhere.", "leave", priority=True, palette=False),
+    Key("palette", "ctrl+p,colon", "Commands", "Search all commands by name.", "command_palette", shown="^p",
+        palette=False),
+    Key("pause", "p", "Pause", "Stop painting, or go on; what happens is taken in all the while.", "pause"),
+    Key("hold", "h", "Hold", "Hold the queue: nothing more is submitted. Again: release it.", "hold", changes=True),
+    # --- lists -----------------------------------------------------------------------------------------------
+    Key("down", "j,down", "Down", "One line down.", "move(1)", "lists", palette=False),
+    Key("up", "k,up", "Up", "One line up.", "move(-1)", "lists", palette=False),
+    Key("first", "g,home", "First", "To the first line.", "jump(False)", "lists", palette=False),
+    Key("last", "G,end", "Last", "To the last line.", "jump(True)", "lists", palette=False),
+    Key("page_down", "pagedown,ctrl+d", "Page down", "One page down.", "turn(1)", "lists", shown="PgDn", palette=False),
+    Key("page_up", "pageup,ctrl+u", "Page up", "One page up.", "turn(-1)", "lists", shown="PgUp", palette=False),
+    # --- the deck --------------------------------------------------------------------------------------------
+    *(
+        Key(f"pane_{name}", str(number), title, f"Give the keys to the {title} pane.", f"pane('{name}')", "deck")
+        for number, (name, title) in enumerate(PANE_TITLES.items(), 1)
+    ),
+    Key("next", "tab", "Next pane", "Give the keys to the next pane.", "next_pane(1)", "deck", palette=False),
+    Key("previous", "shift+tab", "Pane before", "Give the keys to the pane before.", "next_pane(-1)", "deck",
+        palette=False),
+    Key("zoom", "z", "Zoom", "Let the focused pane fill the screen, or end that.", "zoom", "deck"),
+    Key("back", "escape", "Back", "End the zoom, clear the filter.", "back", "deck", shown="esc", palette=False),
+    # --- the queue -------------------------------------------------------------------------------------------
+    Key("open", "enter", "Open", "Open the selected scene: its telemetry, attempts, history and errors.", "app.open",
+        "scenes"),
+    Key("rerun", "r", "Rerun", "Render the selected scene once more, with a fresh prefix and seed.", "app.rerun",
+        "scenes", True),
+    Key("cancel", "x", "Cancel", "Give the selected scene up (asks first).", "app.cancel", "scenes", True),
+    Key("filter", "slash", "Filter", "Show only matching scenes: words, state:failed, prompt:rain.", "screen.filter",
+        "scenes", shown="/"),
+    Key("follow", "t", "Follow", "Keep the executing scene selected.", "screen.follow", "scenes"),
+    Key("copy", "y", "Copy", "Copy the prompt id of the scene's attempt to the clipboard.", "app.copy", "scenes"),
+    # --- one scene -------------------------------------------------------------------------------------------
+    Key("close", "escape", "Back", "Go back to the deck.", "close", "scene", shown="esc", palette=False),
+    Key("attempt_before", "left", "Attempt", "Show the attempt before.", "attempt(-1)", "scene", shown="←",
+        palette=False),
+    Key("attempt_after", "right", "Attempt", "Show the next attempt.", "attempt(1)", "scene", shown="→", palette=False),
+    # --- dialogs ---------------------------------------------------------------------------------------------
+    Key("detach", "d", "Detach", "Leave; the run goes on without this terminal.", "detach", "leave", palette=False),
+    Key("stop", "s", "Stop", "Stop the run: what is whole is kept, every record is written.", "stop", "leave",
+        palette=False),
+    Key("stay", "escape", "Stay", "Back to the dashboard.", "stay", "leave", shown="esc", palette=False),
+    Key("yes", "y", "Yes", "Do it.", "answer(True)", "confirm", palette=False),
+    Key("no", "n,escape", "No", "Leave everything as it is.", "answer(False)", "confirm", shown="esc", palette=False),
+    Key("shut", "escape,q,question_mark,f1", "Close", "Close this sheet.", "shut", "sheet", shown="esc", palette=False),
+)  # fmt: skip
+
+_BY_ID = {key.id: key for key in KEYS}
+
+FOOTERS: dict[str, tuple[str, ...]] = {
+    "scenes": ("open", "rerun", "cancel", "hold", "filter", "zoom", "pause", "help", "leave"),
+    "frames": ("down", "up", "zoom", "next", "pause", "help", "leave"),
+    "gpu": ("zoom", "next", "pause", "palette", "help", "leave"),
+    "health": ("down", "up", "zoom", "next", "pause", "help", "leave"),
+    "log": ("down", "up", "last", "zoom", "next", "help", "leave"),
+    "scene": ("close", "attempt_before", "attempt_after", "rerun", "cancel", "copy", "help", "leave"),
+}
+"""The keys that the footer names, by what has the keys: 6 to 9 of them."""
+
+
+def key(name: str) -> Key:
+    """Return the key with that id."""
+    return _BY_ID[name]
+
+
+def bindings(*places: Place) -> list[BindingType]:
+    """Return the bindings of the keys that belong to ``places``."""
+    return [_binding(one) for one in KEYS if one.place in places]
+
+
+def bindings_of(*ids: str) -> list[BindingType]:
+    """Return the bindings of the keys with those ids."""
+    return [_binding(key(name)) for name in ids]
+
+
+def _binding(one: Key) -> Binding:
+    return Binding(one.keys, one.action, one.label, id=one.id, tooltip=one.tooltip, show=False, priority=one.priority)
+
+
+def helpful(focused: str) -> list[tuple[str, list[Key]]]:
+    """Return what the help screen lists while ``focused`` (a pane, or ``scene``) has the keys: titled groups."""
+    if focused == "scene":
+        own = [*_of("scene"), key("rerun"), key("cancel"), key("copy")]
+        return [("This scene", own), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
+    groups = [("Panes", _of("deck")), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
+    return [("Scenes", _of("scenes")), *groups] if focused == "scenes" else groups
+
+
+def _of(place: Place) -> list[Key]:
+    return [one for one in KEYS if one.place == place]
+
+
+def names(keys: str) -> str:
+    """Return all keys of a binding as a person reads them: ``?, f1``."""
+    faces = {
+        "question_mark": "?", "slash": "/", "colon": ":", "escape": "esc", "pagedown": "PgDn", "pageup": "PgUp",
+        "left": "←", "right": "→", "up": "↑", "down": "↓",
+    }  # fmt: skip
+    return ", ".join(faces.get(one, one) for one in keys.split(","))
+
+
+WHERE: dict[Place, str] = {
+    "everywhere": "everywhere", "lists": "in every list", "deck": "panes", "scenes": "Scenes pane",
+    "scene": "scene screen", "leave": "leaving", "confirm": "question", "sheet": "help",
+}  # fmt: skip
+"""Where a key holds, in words."""
+
+
+def key_table_markdown() -> str:
+    """Return the keys as a table for the README."""
+    rows = ["| key | where | what it does |", "|---|---|---|"]
+    for one in KEYS:
+        shown = ", ".join(f"`{name}`" for name in names(one.keys).split(", "))
+        rows.append(f"| {shown} | {WHERE[one.place]} | {one.tooltip} |")
+    return "\n".join(rows) + "\n"
+
+
+def footer_keys(focused: str, held: bool, paused: bool, readonly: bool) -> Iterable[tuple[str, str]]:
+    """Return ``(key, label)`` for the footer: what the keys do now, and only those that do something."""
+    for name in FOOTERS[focused]:
+        one = key(name)
+        if readonly and one.changes:
+            continue
+        label = {"hold": "Release" if held else "Hold", "pause": "Resume" if paused else "Pause"}.get(name, one.label)
+        yield one.face, label

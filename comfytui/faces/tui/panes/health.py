@@ -1,0 +1,119 @@
+"""The Health pane: the server, how it answers, what waits before it, and its last trouble with the remedy."""
+
+from comfytui.faces.tui.panes.figures import plural
+from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip_start, join, safe, wrap
+from comfytui.faces.tui.panes.pane import Pane
+from comfytui.faces.tui.panes.picture import Picture
+from comfytui.faces.tui.view import View
+from comfytui.model.state import Server
+
+LABEL = 10
+"""Cells of the column of labels."""
+
+_SOCKET: dict[str, tuple[str, Role]] = {
+    "open": ("open", "good"),
+    "closed": ("closed", "warn"),
+    "refused": ("refused", "bad"),
+    "silent": ("open, but silent", "warn"),
+    "unknown": ("not tried yet", "dim"),
+}
+
+
+class HealthPane(Pane):
+    """Shows :func:`lines`, or :func:`short_lines` where there is little room."""
+
+    def draw(self, view: View, width: int, height: int) -> Picture:
+        """Return the picture of the server's health."""
+        server = view.state.server
+        full = lines(view, width)
+        shown = full if len(full) <= height or height >= 8 else short_lines(view, width)
+        return Picture(lines=shown, note=_standing(server))
+
+    def wish(self, view: View) -> int:
+        """Return how many lines everything would take."""
+        return len(lines(view, max(30, self.inner_width)))
+
+
+def http_words(server: Server) -> tuple[str, Role]:
+    """Return how the server answers HTTP requests, in words."""
+    if server.answering is False:
+        return "does not answer", "bad"
+    if server.latency is not None:
+        return f"answers in {max(1, round(server.latency * 1000)):,} ms", "good"
+    return ("reached", "good") if server.reached else ("not reached yet", "dim")
+
+
+def socket_words(server: Server) -> tuple[str, Role]:
+    """Return how the WebSocket stands, in words."""
+    words, role = _SOCKET[server.socket]
+    return (f"{words}: {safe(server.socket_why)}" if server.socket_why and server.socket != "open" else words), role
+
+
+def queue_words(server: Server) -> str:
+    """Return what waits on the server: prompts of ours and of others."""
+    if server.ours is None:
+        return "not known yet"
+    others = server.others or 0
+    return f"{server.ours:,} ours, {plural(others, 'other')}"
+
+
+def lines(view: View, width: int) -> list[Line]:
+    """Return everything that is known of the server, one labelled line each; a trouble with its remedy comes first."""
+    server = view.state.server
+    rows = _trouble(server, width)
+    version = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI, version unknown"
+    rows += _row("server", version if server.reached else "not reached yet", "text", width)
+    rows += _row("address", safe(server.url) or "not known", "text", width)
+    rows += _row("http", *http_words(server), width)
+    rows += _row("socket", *socket_words(server), width)
+    rows += _row("queue", queue_words(server), "text", width)
+    frames = {"disk": "read from disk", "http": "fetched over HTTP"}.get(server.frames_by or "", "not known yet")
+    rows += _row("frames", frames, "text", width)
+    if server.output_dir and server.frames_by == "disk":
+        rows.append((("".ljust(LABEL), "dim"), (clip_start(safe(server.output_dir), width - LABEL), "dim")))
+    rows += _row("process", "started by comfytui" if server.managed else "external", "text", width)
+    software = join([((safe(text), "dim"),) for text in (server.os, _named("torch", server.pytorch)) if text], ", ")
+    if software:
+        rows.append((("host".ljust(LABEL), "dim"), *software))
+    return rows
+
+
+def short_lines(view: View, width: int) -> list[Line]:
+    """Return the same in as few lines as can be, the gravest first."""
+    server = view.state.server
+    name = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI"
+    waiting = f"queue {queue_words(server)}"
+    socket, role = socket_words(server)
+    frames = {"disk": "frames on disk", "http": "frames by HTTP"}.get(server.frames_by or "", "")
+    rows = _trouble(server, width)
+    rows.append(join([((name, "text"),), (http_words(server),)]))
+    rows.append(join([((f"socket {socket}", role),), ((waiting, "text"),)]))
+    rows.append(
+        join([((frames, "dim"),) if frames else BLANK, (("managed" if server.managed else "external", "dim"),)])
+    )
+    return rows
+
+
+def _standing(server: Server) -> Line:
+    if server.answering is False or (server.trouble and not server.reached):
+        return ((" not answering ", "bad"),)
+    return ((" trouble ", "warn"),) if server.trouble else BLANK
+
+
+def _row(label: str, value: str, role: Role, width: int) -> list[Line]:
+    rows: list[Line] = []
+    for place, part in enumerate(wrap(value, max(8, width - LABEL))):
+        rows.append((((label if not place else "").ljust(LABEL), "dim"), (part, role)))
+    return rows
+
+
+def _trouble(server: Server, width: int) -> list[Line]:
+    if not server.trouble:
+        return []
+    role: Role = "warn" if server.reached and server.answering is not False else "bad"
+    rows = _row("trouble", safe(server.trouble), role, width)
+    return rows + (_row("remedy", safe(server.remedy), "text", width) if server.remedy else [])
+
+
+def _named(name: str, version: str | None) -> str:
+    return f"{name} {version}" if version else ""

@@ -1,0 +1,147 @@
+"""A line of the dashboard as plain data: pieces of text, each in a role that a theme gives a colour.
+
+Everything here is pure. Widths are counted in terminal cells, not in characters. Text is never parsed as markup.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+
+from comfytui.untrusted import plain
+
+Role = Literal[
+    "text", "strong", "dim", "faint", "border", "focus", "accent", "title", "good", "warn", "bad", "key",
+    "caution", "alarm", "spark",
+]  # fmt: skip
+"""What a piece of text is for. Never the only carrier of a meaning: a word or a sign always says the same."""
+
+Span = tuple[str, Role]
+Line = tuple[Span, ...]
+
+BLANK: Line = ()
+
+
+@lru_cache(maxsize=4096)
+def safe(text: str) -> str:
+    """Return text from outside as it may be drawn: one line, no control characters."""
+    return plain(text)
+
+
+def line_width(line: Line) -> int:
+    """Return how many cells ``line`` takes."""
+    return sum(cell_len(text) for text, _ in line)
+
+
+def clip(text: str, cells: int) -> str:
+    """Return ``text`` cut to ``cells``, its end replaced by an ellipsis when it is too long."""
+    if cell_len(text) <= cells:
+        return text
+    return set_cell_size(text, cells - 1).rstrip() + "…" if cells > 0 else ""
+
+
+def clip_start(text: str, cells: int) -> str:
+    """Return ``text`` cut to ``cells``, its beginning replaced by an ellipsis: for names that differ at their end."""
+    if cell_len(text) <= cells:
+        return text
+    if cells <= 0:
+        return ""
+    kept = text[-(cells - 1) :] if cells > 1 else ""
+    while cell_len(kept) > cells - 1:
+        kept = kept[1:]
+    return "…" + kept
+
+
+def left(text: str, cells: int) -> str:
+    """Return ``text`` in exactly ``cells``, flush left."""
+    return set_cell_size(clip(text, cells), cells)
+
+
+def right(text: str, cells: int) -> str:
+    """Return ``text`` in exactly ``cells``, flush right."""
+    short = clip(text, cells)
+    return " " * (cells - cell_len(short)) + short
+
+
+def fit(line: Line, cells: int) -> Line:
+    """Return ``line`` in exactly ``cells``: cut with an ellipsis, or padded with blanks."""
+    room, fitted = cells, []
+    for text, role in line:
+        width = cell_len(text)
+        if width > room:
+            fitted.append((clip(text, room), role))
+            room -= cell_len(fitted[-1][0])
+            break
+        fitted.append((text, role))
+        room -= width
+    if room > 0:
+        fitted.append((" " * room, "text"))
+    return tuple(fitted)
+
+
+def spread(start: Line, end: Line, cells: int) -> Line:
+    """Return one line of ``cells`` with ``start`` at its left and ``end`` at its right; ``start`` gives way."""
+    room = cells - line_width(end)
+    return fit(start, cells) if room < 2 or not end else (*fit(start, room - 1), (" ", "text"), *end)
+
+
+def wrap(text: str, cells: int) -> list[str]:
+    """Return ``text`` broken at blanks (or inside a word that is too long) into lines of at most ``cells``."""
+    lines: list[str] = []
+    current = ""
+    for word in text.split():
+        rest = word
+        while cell_len(rest) > cells > 0:
+            if current:
+                lines.append(current)
+                current = ""
+            head = set_cell_size(rest, cells).rstrip() or rest[:1]
+            lines.append(head)
+            rest = rest[len(head) :]
+        joined = f"{current} {rest}" if current else rest
+        if cell_len(joined) <= cells:
+            current = joined
+        else:
+            lines.append(current)
+            current = rest
+    return [*lines, current] if current or not lines else lines
+
+
+def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:
+    """Return ``(start, end)`` of the cells in which two lines differ, or ``None`` when they look the same."""
+    before, after = _cells(old), _cells(new)
+    if before == after:
+        return None
+    shorter = min(len(before), len(after))
+    start = next((i for i in range(shorter) if before[i] != after[i]), shorter)
+    end = max(len(before), len(after))
+    while end > start and end <= shorter and before[end - 1] == after[end - 1]:
+        end -= 1
+    return start, end
+
+
+def _cells(line: Line) -> list[Span]:
+    cells: list[Span] = []
+    for text, role in line:
+        if text.isascii():
+            cells.extend((char, role) for char in text)
+            continue
+        for char in text:
+            width = cell_len(char)
+            if width:
+                cells.append((char, role))
+                cells.extend([("", role)] * (width - 1))
+            elif cells:  # a combining mark belongs to the cell before it
+                cells[-1] = (cells[-1][0] + char, role)
+    return cells
+
+
+def join(lines: Iterable[Line], gap: str = "  ") -> Line:
+    """Return the spans of ``lines`` on one line, with ``gap`` between them."""
+    joined: list[Span] = []
+    for line in lines:
+        if line and joined:
+            joined.append((gap, "text"))
+        joined.extend(line)
+    return tuple(joined)

@@ -1,0 +1,190 @@
+"""A list of lines that draws only what is seen and repaints only the cells that changed.
+
+It takes the place of DataTable, RichLog and their kin, which repaint every visible row for one changed cell. The box
+around the list is part of it, for the same reason: a title that changes is one line, not a whole widget.
+"""
+
+from typing import Literal
+
+from textual.events import MouseScrollDown, MouseScrollUp, Resize
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from comfytui.faces.tui.panes.line import BLANK, Line, Role, changed_cells, fit, line_width
+from comfytui.faces.tui.panes.picture import Picture
+from comfytui.faces.tui.strips import Brush
+from comfytui.faces.tui.themes import Ground
+
+Edge = Literal["box", "margin", "none"]
+"""What is around the lines: a box with a title, a blank cell at both sides, or nothing."""
+
+_EDGE_CELLS: dict[Edge, int] = {"box": 4, "margin": 2, "none": 0}
+
+Row = tuple[Line, Ground]
+"""A line as it was drawn, in the full width of the widget, and what it lies on."""
+
+
+class LineList(Widget):
+    """A box with a title, fixed head lines and lines that scroll; draws a :class:`Picture`."""
+
+    ALLOW_SELECT = False
+    ground: Ground = "panel"
+
+    def __init__(self, title: str = "", *, edge: Edge = "box", name: str) -> None:
+        super().__init__(id=name)
+        self.title = title
+        self.edge = edge
+        self.picture = Picture(lines=())
+        self.top = 0
+        self._drawn: list[Row] = []
+
+    # --- what is shown -------------------------------------------------------------------------------------------
+
+    @property
+    def inner_width(self) -> int:
+        """The cells that a line has, inside box and margin."""
+        return max(0, self.size.width - _EDGE_CELLS[self.edge])
+
+    @property
+    def inner_height(self) -> int:
+        """The lines inside the box, head lines included."""
+        return max(0, self.size.height - (2 if self.edge == "box" else 0))
+
+    @property
+    def page(self) -> int:
+        """The scrolling lines that fit."""
+        return max(0, self.inner_height - len(self.picture.head))
+
+    def show(self, picture: Picture) -> None:
+        """Draw ``picture``: only the cells that differ from what is on the screen are painted."""
+        self.picture = picture
+        if picture.top is not None:
+            self.top = picture.top
+        self._keep_in_sight()
+        self.repaint_changes()
+
+    def move_top(self, top: int) -> None:
+        """Scroll so that line ``top`` is the first one, as far as there are lines."""
+        self.top = top
+        self._keep_in_sight(follow_cursor=False)
+        self.repaint_changes()
+
+    def _keep_in_sight(self, follow_cursor: bool = True) -> None:
+        count, cursor, page = len(self.picture.lines), self.picture.cursor, self.page
+        if follow_cursor and cursor is not None and page:
+            self.top = min(max(self.top, cursor - page + 1), cursor)
+        self.top = max(0, min(self.top, count - page))
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def repaint_changes(self) -> None:
+        """Compare what should be seen with what is drawn, and have the differences painted."""
+        if not self.is_mounted or not self.size:
+            return
+        rows = self._rows()
+        before, self._drawn = self._drawn, rows
+        if len(before) != len(rows):
+            self.refresh()
+            return
+        regions = []
+        for y, (old, new) in enumerate(zip(before, rows, strict=True)):
+            if old == new:
+                continue
+            cells = (0, self.size.width) if old[1] != new[1] else changed_cells(old[0], new[0])
+            if cells is not None:
+                regions.append(Region(cells[0], y, cells[1] - cells[0], 1))
+        if regions:
+            self.refresh(*regions)
+
+    def redraw(self) -> None:
+        """Forget what is drawn and paint everything, as after a change of theme."""
+        self._drawn = []
+        self.repaint_changes()
+
+    def render_line(self, y: int) -> Strip:
+        """Return line ``y`` of the widget."""
+        if len(self._drawn) != self.size.height or (self._drawn and self._width_drawn() != self.size.width):
+            self._drawn = self._rows()
+        if y >= len(self._drawn):
+            return Strip.blank(self.size.width)
+        line, ground = self._drawn[y]
+        return self.brush.strip(line, ground, self.size.width)
+
+    @property
+    def brush(self) -> Brush:
+        """How lines become strips under the theme in force."""
+        return Brush(self.app.theme, getattr(self.app, "ascii", False))
+
+    def _width_drawn(self) -> int:
+        return line_width(self._drawn[0][0])
+
+    def _rows(self) -> list[Row]:
+        content = self._content()
+        if self.edge != "box":
+            side = ((" ", "text"),) if self.edge == "margin" else BLANK
+            return [((*side, *fit(line, self.inner_width), *side), ground) for line, ground in content]
+        edge: Role = "focus" if self.has_focus else "border"
+        return [
+            (self._edge(0, self._title(), self.picture.note), self.ground),
+            *((self._boxed(line, edge), ground) for line, ground in content),
+            (self._edge(2, BLANK, self._foot()), self.ground),
+        ]
+
+    def _content(self) -> list[Row]:
+        picture, height = self.picture, self.inner_height
+        rows: list[Row] = [(line, self.ground) for line in picture.head[:height]]
+        chosen: Ground = "select" if self.has_focus else "select_idle"
+        for place in range(self.top, min(len(picture.lines), self.top + height - len(rows))):
+            rows.append((picture.lines[place], chosen if place == picture.cursor else self.ground))
+        rows.extend([(BLANK, self.ground)] * (height - len(rows)))
+        return rows
+
+    def _boxed(self, line: Line, edge: Role) -> Line:
+        down = self.brush.glyphs.down
+        return ((f"{down}", edge), (" ", "text"), *fit(line, self.inner_width), (" ", "text"), (f"{down}", edge))
+
+    def _title(self) -> Line:
+        role: Role = "key" if self.has_focus else "title"
+        return ((f" {self.title} ", role),) if self.title else BLANK
+
+    def _foot(self) -> Line:
+        if self.picture.foot or not self.page or len(self.picture.lines) <= self.page:
+            return self.picture.foot
+        first, last = self.top + 1, min(self.top + self.page, len(self.picture.lines))
+        return ((f" {first:,}-{last:,} of {len(self.picture.lines):,} ", "dim"),)
+
+    def _edge(self, corner: int, start: Line, end: Line) -> Line:
+        """Return the upper (``corner`` 0) or lower (2) border with what is written on it."""
+        glyphs, width = self.brush.glyphs, self.size.width
+        edge: Role = "focus" if self.has_focus else "border"
+        room = width - 4 - line_width(start)
+        end = fit(end, room) if line_width(end) > room else end
+        rule = glyphs.across * max(0, width - 4 - line_width(start) - line_width(end))
+        line = ((glyphs.corners[corner] + glyphs.across, edge), *start, (rule, edge), *end)
+        return (*fit(line, width - 2), (glyphs.across + glyphs.corners[corner + 1], edge))
+
+    # --- scrolling -----------------------------------------------------------------------------------------------
+
+    def on_focus(self) -> None:
+        """Show that this pane has the keys."""
+        self.repaint_changes()
+
+    def on_blur(self) -> None:
+        """Show that another pane has the keys."""
+        self.repaint_changes()
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Scroll three lines towards the end."""
+        event.stop()
+        self.move_top(self.top + 3)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Scroll three lines towards the beginning."""
+        event.stop()
+        self.move_top(self.top - 3)
+
+    def on_resize(self, _event: Resize) -> None:
+        """Draw for the new size."""
+        self._keep_in_sight()
+        self.repaint_changes()

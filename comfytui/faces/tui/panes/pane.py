@@ -1,0 +1,43 @@
+"""What all panes have in common: they are shown a view, and turn their slice of it into a picture."""
+
+from textual.events import Resize
+
+from comfytui.faces.tui.panes.line_list import LineList
+from comfytui.faces.tui.panes.picture import Picture
+from comfytui.faces.tui.view import View
+
+
+class Pane(LineList, can_focus=True):
+    """A pane of the deck. A subclass says how its slice of the view looks."""
+
+    view: View | None = None
+
+    def look(self, view: View) -> None:
+        """Show ``view``."""
+        self.view = view
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Make the picture anew from the view at hand, as after a change of size."""
+        if self.view is not None and self.inner_width and self.inner_height:
+            self.show(self.draw(self.view, self.inner_width, self.inner_height))
+
+    def draw(self, view: View, width: int, height: int) -> Picture:
+        """Return the picture of ``view`` in ``width`` cells and ``height`` lines."""
+        raise NotImplementedError
+
+    def on_resize(self, _event: Resize) -> None:
+        """Make the picture for the new size."""
+        self.rebuild()
+
+    def move(self, by: int) -> None:
+        """Go ``by`` lines down (up when negative)."""
+        self.move_top(self.top + by)
+
+    def jump(self, last: bool) -> None:
+        """Go to the first or the last line."""
+        self.move_top(len(self.picture.lines) if last else 0)
+
+    def turn(self, pages: int) -> None:
+        """Go ``pages`` pages down (up when negative)."""
+        self.move(pages * max(1, self.page - 1))

@@ -1,0 +1,189 @@
+"""A scene as one line of the queue: pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from comfytui.faces.tui.panes.figures import duration, signed
+from comfytui.faces.tui.panes.line import Line, Role, Span, clip, fit, left, line_width, right, safe
+from comfytui.faces.tui.panes.sparkline import bar
+from comfytui.faces.tui.themes import Glyphs
+from comfytui.model.events import Progress
+from comfytui.model.state import Attempt, Run, Scene, ScenePhase
+
+_LOOKS: dict[ScenePhase, tuple[str, str, Role, Role]] = {
+    # phase: sign, word, role of sign and word, role of the rest of the line
+    "waiting": ("waiting", "waiting", "dim", "dim"),
+    "planned": ("queued", "sending", "text", "text"),
+    "queued": ("queued", "queued", "text", "text"),
+    "executing": ("executing", "executing", "accent", "strong"),
+    "collecting": ("collecting", "collecting", "accent", "text"),
+    "done": ("done", "done", "good", "text"),
+    "failed": ("failed", "failed", "bad", "text"),
+    "cancelled": ("cancelled", "cancelled", "warn", "dim"),
+}
+
+STATE, TRY, FRAMES, TIME, DELTA = 12, 3, 7, 7, 9
+"""Cells of the columns that do not stretch."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How wide the columns are; 0 leaves a column out."""
+
+    id: int
+    title: int
+    tries: int
+    now: int
+    delta: int
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a row needs beside its scene."""
+
+    now: datetime
+    glyphs: Glyphs
+    run: Run | None
+    progress: dict[str, Progress]
+
+
+@lru_cache(maxsize=64)
+def columns(width: int, longest_id: int) -> Columns:
+    """Return the columns for a line of ``width`` cells: what can be missed goes first where room is short."""
+    ids = max(5, min(longest_id, 14 if width < 90 else 24))
+    taken = 2 + STATE + 2 + ids + 2 + FRAMES + 2 + TIME + 2
+    rest = width - taken
+    tries = TRY if rest - TRY - 2 >= 18 else 0
+    rest -= tries + 2 if tries else 0
+    delta = DELTA if rest >= 22 + 2 + DELTA else 0
+    rest -= delta + 2 if delta else 0
+    title = min(40, rest - 26 - 2) if rest >= 26 + 2 + 12 else 0
+    rest -= title + 2 if title else 0
+    return Columns(id=ids, title=title, tries=tries, now=max(0, rest), delta=delta)
+
+
+def head(shape: Columns) -> Line:
+    """Return the names of the columns."""
+    cells = [left("  state", STATE + 2), left("scene", shape.id)]
+    cells += [left("title", shape.title)] if shape.title else []
+    cells += [right("try", shape.tries)] if shape.tries else []
+    cells += [right("frames", FRAMES), right("time", TIME), left("progress, result", shape.now)]
+    cells += [right("VRAM MB", shape.delta)] if shape.delta else []
+    return (("  ".join(cells), "faint"),)
+
+
+def row(scene: Scene, shape: Columns, moment: Moment, chosen: bool) -> Line:
+    """Return ``scene`` as a line: state, id, title, attempt n/m, frames k/floor, time, node or outcome, VRAM."""
+    sign, word, role, rest = _LOOKS[scene.phase]
+    attempt = scene.chosen
+    spans: list[Span] = [(moment.glyphs.cursor if chosen else " ", "accent"), (" ", "text")]
+    spans.append((left(f"{getattr(moment.glyphs, sign)} {word}", STATE), role))
+    spans += [("  ", "text"), (left(safe(scene.id), shape.id), rest)]
+    if shape.title:
+        spans += [("  ", "text"), (left(safe(scene.brief.title), shape.title), "dim" if rest == "text" else rest)]
+    if shape.tries:
+        spans += [("  ", "text"), (right(tries(scene, moment.run), shape.tries), _tries_role(scene, rest))]
+    spans += [("  ", "text"), _frames(scene, rest), ("  ", "text"), (right(time_taken(scene, moment.now), TIME), rest)]
+    spans += [("  ", "text"), *fit(_happening(scene, attempt, shape, moment), shape.now)]
+    if shape.delta:
+        spans += [("  ", "text"), (right(_delta(attempt), shape.delta), "dim")]
+    return tuple(spans)
+
+
+def tries(scene: Scene, run: Run | None) -> str:
+    """Return ``n/m``: the attempt at hand and how many are allowed; empty before the first."""
+    if not scene.attempts:
+        return ""
+    allowed = (run.policy.scene_retry_budget if run else 0) + 1 + scene.extra_attempts
+    return f"{len(scene.attempts)}/{max(allowed, len(scene.attempts))}"
+
+
+def time_taken(scene: Scene, now: datetime) -> str:
+    """Return how long the scene takes (whole seconds while it executes) or took; empty while it waits."""
+    attempt = scene.chosen
+    if attempt is None or scene.phase == "waiting":
+        return ""
+    if attempt.telemetry is not None and scene.over:
+        return duration(attempt.telemetry.duration_seconds)
+    start = attempt.executing_at
+    if start is None:
+        return ""
+    end = attempt.ended_at or now
+    return duration((end - start).total_seconds()).replace(".0 s", " s") if scene.over else _whole(end, start)
+
+
+def outcome(scene: Scene, attempt: Attempt | None, width: int = 80) -> tuple[str, Role]:
+    """Return how a scene that is over ended: its exit reason, and the verdict where that says more.
+
+    Where ``width`` is too small for both, the one that says more.
+    """
+    if scene.phase == "cancelled":
+        return "cancelled", "dim"
+    if attempt is None or attempt.exit_reason is None:
+        return "no attempt", "dim"
+    reason = attempt.exit_reason
+    if scene.success:
+        below = f"{reason}, below floor"
+        return (reason, "dim") if scene.meets_floor else (below if len(below) <= width else "below floor", "warn")
+    if attempt.status is None or attempt.status == reason:
+        return reason, "bad"
+    both = f"{reason}, {attempt.status}"
+    return (both if len(both) <= width else attempt.status), "bad"
+
+
+def _whole(end: datetime, start: datetime) -> str:
+    seconds = max(0, int((end - start).total_seconds()))
+    return f"{seconds} s" if seconds < 60 else duration(seconds)
+
+
+def _tries_role(scene: Scene, rest: Role) -> Role:
+    return "warn" if len(scene.attempts) > 1 else "dim" if rest == "text" else rest
+
+
+def _frames(scene: Scene, rest: Role) -> Span:
+    floor = scene.brief.floor
+    short = scene.over and scene.frames < floor
+    return right(f"{'! ' if short else ''}{scene.frames}/{floor}", FRAMES), "warn" if short else rest
+
+
+def _delta(attempt: Attempt | None) -> str:
+    figure = attempt.telemetry.gpu.vram_delta_mb if attempt and attempt.telemetry else None
+    return "" if figure is None else signed(figure)
+
+
+def _happening(scene: Scene, attempt: Attempt | None, shape: Columns, moment: Moment) -> Line:
+    match scene.phase:
+        case "executing":
+            return _progress(moment.progress.get(scene.id), shape.now, moment.glyphs)
+        case "collecting":
+            expected = attempt.expected if attempt else None
+            of = f" of {expected}" if expected is not None else ""
+            return ((f"proving frames, {scene.frames}{of}", "dim"),)
+        case "queued" | "planned":
+            return ((("on the server" if scene.phase == "queued" else "on its way"), "dim"),)
+        case "waiting":
+            return ((f"again: {safe(scene.next_reason)}", "warn"),) if scene.next_reason else ()
+        case _:
+            said = outcome(scene, attempt, shape.now)
+            delta = "" if shape.delta else _delta(attempt)
+            if not delta or shape.now < len(said[0]) + len(delta) + 5:
+                return (said,)
+            return (said, (right(f"{delta} MB", shape.now - len(said[0])), "dim"))
+
+
+def _progress(sample: Progress | None, width: int, glyphs: Glyphs) -> Line:
+    if sample is None:
+        return (("started", "dim"),)
+    title = safe(sample.title or sample.node)
+    if sample.maximum <= 1:
+        nodes = f"node {min(sample.nodes_done + 1, sample.nodes_total)}/{sample.nodes_total}"
+        return ((clip(title, width - len(nodes) - 2), "text"), ("  ", "text"), (nodes, "dim"))
+    count = f"{sample.value:.0f}/{sample.maximum:.0f}"
+    if width < 20:
+        done, rest = bar(sample.value, sample.maximum, width - len(count) - 1, glyphs.full, glyphs.half)
+        return ((done, "accent"), (glyphs.rest * rest, "faint"), (f" {count}", "text"))
+    name = clip(title, max(4, min(14, width - len(count) - 8)))
+    room = min(24, width - line_width(((name, "text"),)) - len(count) - 2)
+    done, rest = bar(sample.value, sample.maximum, room, glyphs.full, glyphs.half)
+    return ((f"{name} ", "text"), (done, "accent"), (glyphs.rest * rest, "faint"), (f" {count}", "text"))

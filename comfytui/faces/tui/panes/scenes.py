@@ -1,0 +1,163 @@
+"""The Scenes pane: the queue, a row a scene, with a selection, a filter, and a will to follow what executes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from comfytui.faces.tui.keys import bindings
+from comfytui.faces.tui.panes import scene_row
+from comfytui.faces.tui.panes.line import Line
+from comfytui.faces.tui.panes.pane import Pane
+from comfytui.faces.tui.panes.picture import Lazy, Picture
+from comfytui.faces.tui.panes.scene_filter import matches, parse
+from comfytui.faces.tui.view import View
+from comfytui.model.state import Scene
+
+_BUSY = ("executing", "collecting", "planned", "queued")
+"""Phases worth following, the most telling first."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the queue holds, counted once for each change of it."""
+
+    scenes: tuple[Scene, ...] = ()
+    phases: Counter[str] | None = None
+    longest_id: int = 5
+
+    @staticmethod
+    def of(scenes: tuple[Scene, ...]) -> "Tally":
+        """Count ``scenes``."""
+        longest = max((len(scene.brief.id) for scene in scenes), default=5)
+        return Tally(scenes=scenes, phases=Counter(scene.phase for scene in scenes), longest_id=longest)
+
+    def count(self, *phases: str) -> int:
+        """Return how many scenes are in one of ``phases``."""
+        return sum((self.phases or Counter())[phase] for phase in phases)
+
+
+class ScenesPane(Pane):
+    """Shows a row for each scene that the filter lets through."""
+
+    BINDINGS = bindings("scenes")
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title, name="scenes")
+        self.following = True
+        self.terms: tuple[str, ...] = ()
+        self._selected: str | None = None
+        self._tally = Tally()
+        self._shown: Sequence[int] = ()
+        self._shown_for: tuple[int, tuple[str, ...]] = (0, ())
+
+    @property
+    def selected(self) -> Scene | None:
+        """The chosen scene, if there is any."""
+        if self.view is None or self._selected is None:
+            return None
+        return self.view.state.scene(self._selected)
+
+    def filter(self, text: str) -> None:
+        """Show only the scenes that fit ``text``; an empty text shows all."""
+        self.terms = parse(text)
+        self.rebuild()
+
+    def follow(self, on: bool = True) -> None:
+        """Keep the scene that executes selected, until a person moves."""
+        self.following = on
+        self.rebuild()
+
+    def draw(self, view: View, width: int, height: int) -> Picture:
+        """Return the picture of the queue."""
+        scenes = view.state.scenes
+        if self._tally.scenes is not scenes:
+            self._tally = Tally.of(scenes)
+        self._choose_shown(scenes)
+        cursor = self._cursor(scenes)
+        if not self._shown:
+            return Picture(lines=_nothing(view, bool(self.terms)), note=self._note())
+        shape = scene_row.columns(width, self._tally.longest_id)
+        moment = scene_row.Moment(now=view.now, glyphs=view.glyphs, run=view.state.run, progress=view.state.progress)
+        shown = self._shown
+
+        def line(place: int) -> Line:
+            return scene_row.row(scenes[shown[place]], shape, moment, place == cursor)
+
+        head = (scene_row.head(shape),) if height > 3 else ()
+        return Picture(lines=Lazy(len(shown), line), head=head, note=self._note(), cursor=cursor)
+
+    def _choose_shown(self, scenes: tuple[Scene, ...]) -> None:
+        if not self.terms:
+            self._shown = range(len(scenes))
+        elif self._shown_for != (id(scenes), self.terms):
+            self._shown = [place for place, scene in enumerate(scenes) if matches(scene, self.terms)]
+        self._shown_for = (id(scenes), self.terms)
+
+    def _cursor(self, scenes: tuple[Scene, ...]) -> int | None:
+        if not self._shown:
+            return None
+        if self.following:
+            busy = self._busiest(scenes)
+            if busy is not None:
+                self._selected = scenes[self._shown[busy]].id
+                return busy
+        place = self.view.state.index.get(self._selected or "") if self.view else None
+        cursor = _place_in(self._shown, place) if place is not None else None
+        if cursor is None:
+            cursor = min(self.picture.cursor or 0, len(self._shown) - 1)
+        self._selected = scenes[self._shown[cursor]].id
+        return cursor
+
+    def _busiest(self, scenes: tuple[Scene, ...]) -> int | None:
+        for phase in _BUSY:
+            if self._tally.count(phase):
+                found = (at for at, place in enumerate(self._shown) if scenes[place].phase == phase)
+                if (at := next(found, None)) is not None:
+                    return at
+        return None
+
+    def _note(self) -> Line:
+        tally = self._tally
+        if not tally.scenes:
+            return ()
+        done, failed = tally.count("done"), tally.count("failed")
+        rest = len(tally.scenes) - done - failed - tally.count("cancelled")
+        parts: list[Line] = [((f"{done:,} done", "dim"),)]
+        parts += [((f"{failed:,} failed", "bad"),)] if failed else []
+        parts += [((f"{rest:,} to go", "dim"),)] if rest else []
+        spans = [span for place, part in enumerate(parts) for span in ((", " if place else " ", "dim"), *part)]
+        found = f" (filter: {len(self._shown):,})" if self.terms else ""
+        return (*spans, (f"{found} ", "accent"))
+
+    # --- keys ----------------------------------------------------------------------------------------------------
+
+    def move(self, by: int) -> None:
+        """Select the scene ``by`` rows further."""
+        self._select_row((self.picture.cursor or 0) + by)
+
+    def jump(self, last: bool) -> None:
+        """Select the first or the last scene."""
+        self._select_row(len(self._shown) - 1 if last else 0)
+
+    def _select_row(self, row: int) -> None:
+        if self.view is None or not self._shown:
+            return
+        self.following = False
+        place = self._shown[max(0, min(row, len(self._shown) - 1))]
+        self._selected = self.view.state.scenes[place].id
+        self.rebuild()
+
+
+def _place_in(shown: Sequence[int], place: int) -> int | None:
+    if isinstance(shown, range):
+        return place if place < len(shown) else None
+    return shown.index(place) if place in shown else None
+
+
+def _nothing(view: View, filtered: bool) -> list[Line]:
+    run = view.state.run
+    if filtered:
+        return [(("No scene fits the filter. esc clears it.", "dim"),)]
+    if run is not None and run.observing:
+        return [(("Watching the server; there is no story.", "dim"),)]
+    return [(("No scenes yet.", "dim"),)]

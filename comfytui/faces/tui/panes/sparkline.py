@@ -1,0 +1,49 @@
+"""Sparklines as text: one row of signs, one style, buckets that stand still while time goes on."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from comfytui.faces.tui.panes.line import right
+
+
+def buckets(
+    readings: Iterable[tuple[datetime, float | None]], end: datetime, span: float, width: int
+) -> list[float | None]:
+    """Return the highest reading in each of ``width`` equal parts of the last ``span`` seconds before ``end``.
+
+    The parts are fixed on the clock and do not slide with every reading: between two steps only the newest part
+    changes. A part without a reading is ``None``.
+    """
+    if width <= 0:
+        return []
+    each = span / width
+    last = int(end.timestamp() // each)
+    found: list[float | None] = [None] * width
+    for at, value in readings:
+        place = width - 1 - (last - int(at.timestamp() // each))
+        if value is not None and 0 <= place < width:
+            found[place] = value if found[place] is None else max(value, found[place] or 0.0)
+    return found
+
+
+def sparkline(values: Sequence[float | None], top: float, signs: str) -> str:
+    """Return one sign a value, from the lowest of ``signs`` for 0 to the highest for ``top``; a blank for ``None``."""
+    steps = len(signs) - 1
+    if top <= 0:
+        return "".join(" " if value is None else signs[0] for value in values)
+    return "".join(" " if value is None else signs[max(0, min(steps, round(value / top * steps)))] for value in values)
+
+
+def axis(width: int, past: str, present: str, rule: str) -> str:
+    """Return a time axis of ``width``: ``past`` at its left end, ``present`` at its right, ``rule`` between."""
+    room = width - len(past) - len(present) - 2
+    return f"{past} {rule * room} {present}" if room >= 1 else right(present, width)
+
+
+def bar(value: float, maximum: float, width: int, full: str, half: str) -> tuple[str, int]:
+    """Return the done part of a bar of ``width`` cells and how many cells remain of it."""
+    if maximum <= 0 or width <= 0:
+        return "", max(width, 0)
+    halves = round(max(0.0, min(1.0, value / maximum)) * width * 2)
+    done = full * (halves // 2) + (half if halves % 2 else "")
+    return done, width - len(done)

@@ -1,0 +1,200 @@
+"""The deck: header, panes and footer. It shows what it is given and knows which pane has the keys."""
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.layout import Layout
+from textual.screen import Screen
+from textual.widget import Widget
+
+from comfytui.faces.tui.bars import Bar, Message, footer_line, header_line, tabs_line
+from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName, bindings
+from comfytui.faces.tui.layout import DeckLayout, Wish, shape_for
+from comfytui.faces.tui.panes.frames import FramesPane
+from comfytui.faces.tui.panes.gpu import GpuPane
+from comfytui.faces.tui.panes.health import HealthPane
+from comfytui.faces.tui.panes.log import LogPane
+from comfytui.faces.tui.panes.pane import Pane
+from comfytui.faces.tui.panes.scenes import ScenesPane
+from comfytui.faces.tui.view import View
+
+
+class PaneGround(Widget):
+    """The space that the panes share."""
+
+    def __init__(self, *panes: Pane) -> None:
+        super().__init__(*panes, id="deck")
+        self.plan = DeckLayout()
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the panes."""
+        return self.plan
+
+    def follow_plan(self, change: Callable[[DeckLayout], None]) -> None:
+        """Change the plan, and lay the panes out anew if that moves any of them."""
+        before = self.plan.regions(self.app.size, self.size)
+        change(self.plan)
+        if self.plan.regions(self.app.size, self.size) != before:
+            self.children[0].refresh(repaint=False, layout=True)  # a child's wish is what clears the cached layout
+
+
+class DeckScreen(Screen[None]):
+    """Header, tabs (compact only), panes, message, footer."""
+
+    BINDINGS = bindings("deck", "lists")
+    AUTO_FOCUS = None
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.heading = title
+        self.view: View | None = None
+        self.filter_text = ""
+        self.header, self.tabs, self.footer, self.message = (
+            Bar("header"),
+            Bar("tabs"),
+            Bar("footer"),
+            Message(),
+        )
+        self.scenes = ScenesPane(PANE_TITLES["scenes"])
+        self.gpu, self.health = (
+            GpuPane(PANE_TITLES["gpu"], name="gpu"),
+            HealthPane(PANE_TITLES["health"], name="health"),
+        )
+        self.panes: dict[PaneName, Pane] = {
+            "scenes": self.scenes,
+            "frames": FramesPane(PANE_TITLES["frames"], name="frames"),
+            "gpu": self.gpu,
+            "health": self.health,
+            "log": LogPane(PANE_TITLES["log"], name="log"),
+        }
+        self.ground = PaneGround(*self.panes.values())
+
+    def compose(self) -> ComposeResult:
+        """Return the parts of the screen."""
+        yield self.header
+        yield self.tabs
+        yield self.ground
+        yield self.footer
+        yield self.message
+
+    def on_mount(self) -> None:
+        """Give the keys to the queue."""
+        self._shape()
+        self.panes["scenes"].focus()
+
+    def on_resize(self) -> None:
+        """Draw the edges for the new size; the panes see to themselves."""
+        self._shape()
+        self.call_after_refresh(self.draw_bars)
+
+    # --- what is shown -------------------------------------------------------------------------------------------
+
+    def look(self, view: View) -> None:
+        """Show ``view``."""
+        self.view = view
+        wish = Wish(health=self.health.wish(view), gpu=self.gpu.wish(view))
+        self.ground.follow_plan(lambda plan: plan.set(wish=wish))
+        for pane in self.panes.values():
+            pane.look(view)
+        self.draw_bars()
+
+    def draw_bars(self) -> None:
+        """Draw header, tabs and footer."""
+        if self.view is None:
+            return
+        width = self.app.size.width
+        self.header.write(header_line(self.view, width, self.heading))
+        self.tabs.write(tabs_line(self.focused_name, width, self.pane.picture.note))
+        self.footer.write(footer_line(self.focused_name, self.view, width))
+
+    @property
+    def focused_name(self) -> PaneName:
+        """The pane that has the keys."""
+        return self.ground.plan.focused
+
+    @property
+    def pane(self) -> Pane:
+        """The pane that has the keys, as a widget."""
+        return self.panes[self.focused_name]
+
+    @property
+    def zoomed(self) -> bool:
+        """Whether that pane fills the screen."""
+        return self.ground.plan.zoomed
+
+    def zoom(self, on: bool) -> None:
+        """Let the focused pane fill the screen, or end that."""
+        self.ground.follow_plan(lambda plan: plan.set(zoomed=on))
+
+    def give_keys(self, name: PaneName) -> None:
+        """Give the keys to the pane ``name`` and see that it is visible."""
+        self.ground.follow_plan(lambda plan: plan.set(focused=name))
+        self.panes[name].focus(scroll_visible=False)
+        self.draw_bars()
+
+    def next_pane(self, by: int) -> None:
+        """Give the keys to the next pane (``by`` 1) or the one before (-1)."""
+        self.give_keys(PANES[(PANES.index(self.focused_name) + by) % len(PANES)])
+
+    def on_descendant_focus(self) -> None:
+        """Keep the plan in step when a pane is clicked."""
+        name = self.focused.id if self.focused is not None else None
+        if name in self.panes and name != self.focused_name:
+            self.ground.follow_plan(lambda plan: plan.set(focused=name))
+            self.draw_bars()
+
+    def _shape(self) -> None:
+        compact = shape_for(*self.app.size) == "compact"
+        self.set_class(compact, "-compact")
+        for pane in self.panes.values():
+            pane.edge = "margin" if compact else "box"
+
+    # --- keys ----------------------------------------------------------------------------------------------------
+
+    def action_move(self, by: int) -> None:
+        """Go ``by`` lines down in the focused pane."""
+        self.pane.move(by)
+
+    def action_jump(self, last: bool) -> None:
+        """Go to the first or last line of the focused pane."""
+        self.pane.jump(last)
+
+    def action_turn(self, pages: int) -> None:
+        """Go ``pages`` pages down in the focused pane."""
+        self.pane.turn(pages)
+
+    def action_pane(self, name: PaneName) -> None:
+        """Give the keys to a pane."""
+        self.give_keys(name)
+
+    def action_next_pane(self, by: int) -> None:
+        """Give the keys to the next pane, or the one before."""
+        self.next_pane(by)
+
+    def action_zoom(self) -> None:
+        """Let the focused pane fill the screen, or end that."""
+        self.zoom(not self.zoomed)
+
+    def action_follow(self) -> None:
+        """Keep the executing scene selected."""
+        self.scenes.follow()
+
+    def action_back(self) -> None:
+        """End the zoom; else clear the filter."""
+        if self.zoomed:
+            self.zoom(False)
+        elif self.scenes.terms:
+            self.set_filter("")
+
+    def action_filter(self) -> None:
+        """Ask for a filter."""
+        from comfytui.faces.tui.screens.filter_input import FilterInput
+
+        if not self.query(FilterInput):
+            self.mount(FilterInput(self.filter_text))
+
+    def set_filter(self, text: str) -> None:
+        """Show only the scenes that fit ``text``."""
+        self.filter_text = text
+        self.scenes.filter(text)

@@ -1,0 +1,91 @@
+"""What every pane is shown: one moment of the run, and how this dashboard stands to it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Protocol, runtime_checkable
+
+from comfytui.faces.tui.panes.figures import wall_time
+from comfytui.faces.tui.panes.line import Role
+from comfytui.faces.tui.themes import UNICODE, Glyphs
+from comfytui.model.state import State
+
+
+@dataclass(frozen=True)
+class Lane:
+    """How the feed stands: ``live`` is whether a runner is at its other end (``None``: not told yet), since when."""
+
+    live: bool | None = None
+    why: str = ""
+    since: datetime | None = None
+    caught_up: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """One moment: the state of the run, the time, and this dashboard's own standing."""
+
+    state: State
+    now: datetime
+    lane: Lane = Lane()
+    paused: bool = False
+    readonly: bool = False
+    glyphs: Glyphs = UNICODE
+    zone: tzinfo | None = None
+    remaining: float | None = None
+    """Seconds that the run probably still takes; ``None`` while that is being learnt."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the run is under way and time passes for it."""
+        run = self.state.run
+        return run is not None and run.ended_at is None and not run.observing and self.lane.live is not False
+
+    def at(self, now: datetime) -> "View":
+        """Return the same view at another time."""
+        return replace(self, now=now)
+
+    def wall(self, moment: datetime, seconds: bool = True) -> str:
+        """Return ``moment`` as the wall clock shows it here."""
+        return wall_time(moment, self.zone, seconds)
+
+
+@runtime_checkable
+class Viewing(Protocol):
+    """A screen that wants each new view."""
+
+    def look(self, view: View) -> None:
+        """Show ``view``."""
+        ...
+
+
+def state_words(view: View) -> list[tuple[str, Role]]:
+    """Return how the run stands, in words, the gravest first; each with the role that colours it."""
+    run, server, words = view.state.run, view.state.server, list[tuple[str, Role]]()
+    if not view.lane.caught_up:
+        words.append(("READING", "dim"))
+    elif run is None:
+        words.append(("NO RUN", "dim"))
+    elif run.ended_at is not None:
+        words.append(_ending(run.outcome or "finished", run.exit_code))
+    elif view.lane.live is False:
+        since = f" since {view.wall(view.lane.since)}" if view.lane.since else ""
+        words.append((f"RUNNER GONE{since}", "alarm"))
+    elif server.answering is False or (server.trouble and not server.reached):
+        words.append(("DISCONNECTED", "alarm"))
+    elif run.held:
+        words.append(("HELD", "caution"))
+    elif run.observing:
+        words.append(("WATCHING", "accent"))
+    else:
+        words.append(("RUNNING", "accent"))
+    if view.paused:
+        words.append(("PAUSED", "caution"))
+    if view.readonly:
+        words.append(("READ-ONLY", "dim"))
+    return words
+
+
+def _ending(outcome: str, exit_code: int | None) -> tuple[str, Role]:
+    code = "" if exit_code is None else f" exit {exit_code}"
+    role: Role = "good" if exit_code == 0 else "alarm" if outcome == "failed" else "caution"
+    return f"{outcome.upper()}{code}", role
