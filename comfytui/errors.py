@@ -41,6 +41,10 @@ REGISTRY: dict[str, Entry] = {
         "The keyframe of scene {scene!r} in {file} does not exist: {path}.",
         "Correct keyframePath (it is relative to the story file) or remove it.",
     ),
+    "story.keyframe_unreadable": Entry(
+        "The keyframe {path} cannot be sent to the server: {why}.",
+        "Check that you may read the file and that it is an image.",
+    ),
     # --- workflow ----------------------------------------------------------------------------------------
     "workflow.unreadable": Entry(
         "The workflow {file} cannot be read: {why}.",
