@@ -1,0 +1,114 @@
+"""The archive: everything of a run in one zip, written last and atomically, to be kept or sent to somebody.
+
+Entries are named ``<RunId>/...``, so that it unpacks into a run folder again. Their order and their bytes do not depend
+on when or where it was packed, but for the files' own times. ``<RunId>/MANIFEST.sha256`` lists the SHA-256 of every
+other entry in the form that ``sha256sum -c`` reads.
+
+What belongs to a running process (lock, socket, temporary files) stays out, and so does everything that is not a plain
+file: a symbolic link is neither followed nor packed.
+"""
+
+import hashlib
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from comfytui.records.atomic import clean_leftovers, is_temporary, put_in_place, temporary
+from comfytui.records.faults import writing
+from comfytui.records.rundir import RunDir
+
+MANIFEST = "MANIFEST.sha256"
+
+PRIVATE = frozenset({"run.lock", "run.link"})
+"""Files of the process that drives the run; ``run.link`` holds the token of its socket."""
+
+_PRESSED = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm", ".mov", ".mp3", ".ogg", ".zip"})
+"""Suffixes of files that are compressed already."""
+
+_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
+_CHUNK = 1024 * 1024
+
+_JUNCTION = 0xA0000003
+"""``IO_REPARSE_TAG_MOUNT_POINT``: what Windows calls a folder that is a link."""
+
+
+def write_archive(run: RunDir) -> Path:
+    """Pack the run folder into ``archives/comfyui-e2e-<RunId>.zip`` beside the runs and return its path.
+
+    Files may grow meanwhile (the journal does): each is packed as long as it was when its turn came. Raises
+    ``Failure`` ``run.unwritable``; an older archive stays until the new one is whole.
+    """
+    target = run.archive
+    tmp = temporary(target)
+    with writing(target.parent):
+        target.parent.mkdir(exist_ok=True)
+        clean_leftovers(target.parent)
+        try:
+            with tmp.open("x+b") as file:
+                _pack(run, file)
+                file.flush()
+                os.fsync(file.fileno())
+            put_in_place(tmp, target)
+        except BaseException:
+            tmp.unlink(missing_ok=True)
+            raise
+    return target
+
+
+def _pack(run: RunDir, file: BinaryIO) -> None:
+    manifest = []
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in plain_files(run.path):
+            name = path.relative_to(run.path).as_posix()
+            digest = _add(packed, f"{run.run_id}/{name}", path)
+            manifest.append(f"{digest}  {name}\n")
+        entry = zipfile.ZipInfo(f"{run.run_id}/{MANIFEST}", date_time=_EARLIEST.timetuple()[:6])
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        entry.external_attr = 0o644 << 16
+        packed.writestr(entry, "".join(manifest))
+
+
+def _add(packed: zipfile.ZipFile, name: str, path: Path) -> str:
+    """Pack the file at ``path`` as ``name`` and return its SHA-256 (hex), worked out of the same bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        facts = os.fstat(source.fileno())
+        changed = max(datetime.fromtimestamp(facts.st_mtime, UTC), _EARLIEST)
+        entry = zipfile.ZipInfo(name, date_time=changed.timetuple()[:6])
+        entry.compress_type = zipfile.ZIP_STORED if path.suffix.lower() in _PRESSED else zipfile.ZIP_DEFLATED
+        entry.external_attr = 0o644 << 16
+        entry.file_size = rest = facts.st_size  # tells zipfile whether it needs the 64-bit form
+        with packed.open(entry, "w") as place:
+            while rest and (chunk := source.read(min(_CHUNK, rest))):
+                digest.update(chunk)
+                place.write(chunk)
+                rest -= len(chunk)
+    return digest.hexdigest()
+
+
+def plain_files(folder: Path) -> Iterator[Path]:
+    """Yield the plain files under ``folder`` that belong to the run, sorted by name, without following links.
+
+    Raises ``OSError`` for what cannot be read.
+    """
+    yield from _walk(folder, top=True)
+
+
+def _walk(folder: Path, *, top: bool) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        # What is hidden at the top is a process' own too: the folder of its socket, temporary files.
+        if is_temporary(entry.name) or (top and (entry.name in PRIVATE or entry.name.startswith("."))):
+            continue
+        facts = entry.stat(follow_symlinks=False)
+        if getattr(facts, "st_reparse_tag", 0) == _JUNCTION:
+            continue
+        if stat.S_ISDIR(facts.st_mode):
+            yield from _walk(Path(entry.path), top=False)
+        elif stat.S_ISREG(facts.st_mode):
+            yield Path(entry.path)

@@ -1,0 +1,38 @@
+"""Scripted runs for the tests of the records room."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.records.scripted import Script, brief
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Callable[..., Script]]:
+    """Return a maker of runs under a temporary folder."""
+    made: list[Script] = []
+
+    def make(scenes: int = 1, **more: Any) -> Script:
+        made.append(Script(tmp_path / "runs", [brief(n) for n in range(1, scenes + 1)], **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def good_run(script: Callable[..., Script]) -> Script:
+    """Return a settled run of two scenes: one that succeeded at once, one at its second attempt."""
+    run = script(2)
+    run.attempt("scene-001")
+    run.end("scene-001")
+    note = "/system_stats unavailable after execution; used nvml fallback"
+    run.attempt("scene-002", frames=1, unproven=1)
+    run.requeue("scene-002", 2)
+    run.attempt("scene-002", 2, reads=("error", "pending", "success"), notes=(note,))
+    run.end("scene-002")
+    run.settle()
+    return run
