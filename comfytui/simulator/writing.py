@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 STEP = 64 * 1024
 FEWEST_STEPS = 3
+EMPTY_SHARE = 0.25
+"""The part of a frame's time for which its file is empty, because the encoder has not filled its first step yet."""
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -50,7 +52,7 @@ async def write_frame(
     pieces = steps(data)
     begun = loop.time()
     for index, piece in enumerate(pieces, 1):
-        due = begun + (until - begun) * index / len(pieces)
+        due = begun + (until - begun) * (EMPTY_SHARE + (1 - EMPTY_SHARE) * index / len(pieces))
         await asyncio.sleep(max(0.0, due - loop.time()))
         await in_thread(partial(_append, path, piece))
         if half_pause and index == (len(pieces) + 1) // 2:
