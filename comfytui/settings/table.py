@@ -78,6 +78,13 @@ QUEUE = (
         "max_total_wait_seconds",
     ),
     Setting(
+        "server_wait",
+        "whole",
+        "Seconds a silent server is waited for.",
+        "SECONDS",
+        policy="server_wait_seconds",
+    ),
+    Setting(
         "history_max_attempts",
         "whole",
         "Reads of a prompt's history before it is given up; 0 = unbounded.",

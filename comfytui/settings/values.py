@@ -151,13 +151,14 @@ def server_address(text: str) -> str:
         raise Unusable(f"{_unlogged(text)} is no address: {plain(str(fault)).lower()}") from None
     if parts.username is not None or parts.password is not None:
         raise Unusable(f"a login does not belong in an address; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} instead")
-    if parts.scheme.lower() not in ("http", "https"):
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme.lower(), parts.scheme.lower())
+    if scheme not in ("http", "https"):
         raise Unusable(f"{shown(text)} begins with neither http:// nor https://")
     if not parts.hostname or " " in url or port == 0:
         raise Unusable(f"{shown(text)} is no address; it looks like http://127.0.0.1:8188")
     if parts.query or parts.fragment:
         raise Unusable(f"{shown(text)} has something after a ? or #; only host, port and path are taken")
-    return f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}"
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def _unlogged(text: str) -> str:

@@ -10,6 +10,7 @@ from comfytui.errors import Failure
 from comfytui.model.policy import QueuePolicy
 from comfytui.settings import DEMO, Layer, Settings, load, merge
 from comfytui.settings.layers import find_file, from_environment, from_file, from_flags, user_folder
+from comfytui.settings.secrets import headers_of, token_of
 from comfytui.settings.table import QUEUE, SETTINGS, Setting
 from comfytui.settings.values import policy_range
 
@@ -24,6 +25,7 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "ascii": ("yes", "true", True),
     "max_wait": ("77", "77", 77),
     "max_total_wait": ("777", "777", 777),
+    "server_wait": ("90", "90", 90),
     "history_max_attempts": ("9", "9", 9),
     "poll_interval": ("5", "5", 5),
     "post_execution_timeout": ("44", "44", 44),
@@ -256,6 +258,7 @@ def test_paths_are_relative_to_where_they_are_said(tmp_path: Path) -> None:
         ("127.0.0.1:8188", "http://127.0.0.1:8188"),
         ("box", "http://box"),
         ("HTTPS://box/comfy/api/", "https://box/comfy/api"),
+        ("wss://box/comfy", "https://box/comfy"),
         ("http://[::1]:8188", "http://[::1]:8188"),
     ],
 )
@@ -322,3 +325,24 @@ def test_ranges_are_those_of_the_policy() -> None:
     assert policy_range("gpu_interval_seconds") == (None, 0)
     assert policy_range("frame_floor") == (1, None)
     assert policy_range("done_marker") == (None, None)
+
+
+# --- secrets -------------------------------------------------------------------------------------------------------
+
+
+def test_secrets_come_from_the_environment() -> None:
+    assert token_of({}) is None
+    assert token_of({"COMFYTUI_TOKEN": " abc "}) == "abc"
+    assert headers_of({}) == {}
+    assert headers_of({"COMFYTUI_HEADERS": "X-Key: a:b\n\n Cookie: c=1; d=2 "}) == {
+        "X-Key": "a:b",
+        "Cookie": "c=1; d=2",
+    }
+    assert headers_of({"COMFYTUI_HEADERS": '{"X-Key": "a"}'}) == {"X-Key": "a"}
+
+
+@pytest.mark.parametrize("text", ["hidden", ": hidden", "{hidden", '{"a": ["hidden"]}'])
+def test_headers_that_cannot_be_used_are_told_without_them(text: str) -> None:
+    fault = failure(headers_of, {"COMFYTUI_HEADERS": text})
+    assert fault.what.startswith("The variable COMFYTUI_HEADERS is not usable: ")
+    assert "hidden" not in str(fault)
