@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -36,6 +37,7 @@ async def run(
         version=version,
         speed=Speed.named(speed),
         previews=previews,
+        keep_requests=False,
     )
     async with simulator.serve(host, port):
         ready(f"ComfyUI simulator ready at {simulator.url}")
@@ -48,8 +50,10 @@ async def run(
 def _tell_end_of_input(loop: asyncio.AbstractEventLoop, gone: asyncio.Event) -> None:
     """Set `gone` when standard input ends; a thread reads it, as Windows cannot wait for a pipe otherwise."""
 
+    descriptor = sys.stdin.fileno()
+
     def read() -> None:
-        while sys.stdin.buffer.read(1024):
+        while os.read(descriptor, 1024):  # not sys.stdin: a thread waiting in there upsets the interpreter's end
             pass
         if not loop.is_closed():
             loop.call_soon_threadsafe(gone.set)

@@ -46,6 +46,7 @@ class Simulator:
     Frames go to `output_dir`; `input_dir` and the temp folder are temporary ones unless given. `speed` and `faults`
     may be changed while it runs. `now` gives epoch seconds for all timestamps; waiting goes by the event loop's
     clock alone. `previews` sends a preview for each sampling step. `device` cpu shows a server without a GPU.
+    `keep_requests` notes every request in `requests`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Simulator:
         now: Callable[[], float] = time.time,
         device: Literal["cuda", "cpu"] = "cuda",
         previews: bool = False,
+        keep_requests: bool = True,
     ) -> None:
         if version not in VERSIONS:
             raise ValueError(f"no version {version!r} is simulated; there are {', '.join(VERSIONS)}")
@@ -72,6 +74,7 @@ class Simulator:
         self._now = now
         self._device = device
         self._previews = previews
+        self._keep_requests = keep_requests
         self._ordinal = 0
         self._connections = 0
         self._folders: Folders | None = None
@@ -99,10 +102,11 @@ class Simulator:
             await self.restart()
             yield self
         finally:
-            for task in self._deaths:
-                task.cancel()
-            await self._end(abrupt=False)
-            await in_thread(lambda: shutil.rmtree(scratch, ignore_errors=True))
+            try:
+                await self._end_deaths()
+                await self._end(abrupt=False)
+            finally:
+                await in_thread(lambda: shutil.rmtree(scratch, ignore_errors=True))
 
     @property
     def url(self) -> str:
@@ -195,6 +199,8 @@ class Simulator:
 
     async def note(self, request: web.Request) -> None:
         """Note a request for the tests to look at."""
+        if not self._keep_requests:
+            return
         body: Any = None
         if request.body_exists and not request.content_type.startswith("multipart/"):
             with contextlib.suppress(ValueError):
@@ -204,6 +210,14 @@ class Simulator:
 
     def _die(self, restart_after: float | None) -> None:
         self._deaths.add(asyncio.ensure_future(self._death(restart_after)))
+
+    async def _end_deaths(self) -> None:
+        """Call off what a fault has started; raises what went wrong with it."""
+        for task in self._deaths:
+            task.cancel()
+        for result in await asyncio.gather(*self._deaths, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
     async def _death(self, restart_after: float | None) -> None:
         await self.kill()

@@ -46,7 +46,7 @@ class _Checker:
         self.nodes: dict[str, _Node] = {}
 
     def check(self, node: str) -> _Node:
-        """Return what is known of a node after checking it and all before it; raises KeyError, IndexError."""
+        """Return what is known of a node after checking it and all before it; raises LookupError or TypeError."""
         if node in self.nodes:
             return self.nodes[node]
         if node in self._entered:
@@ -89,7 +89,7 @@ class _Checker:
             return True
         try:
             return self.check(source).valid
-        except (KeyError, IndexError) as error:
+        except (LookupError, TypeError) as error:
             extra = {
                 "input_name": name,
                 "input_config": config,
@@ -194,7 +194,7 @@ def _validate_outputs(graph: dict[str, Json], checker: _Checker, outputs: list[s
     for output in outputs:
         try:
             found = checker.check(output)
-        except (KeyError, IndexError) as error:
+        except (LookupError, TypeError) as error:
             extra = {"exception_type": type(error).__name__, "traceback": _traceback(error)}
             reason = problem("exception_during_validation", "Exception when validating node", str(error), **extra)
             found = checker.nodes[output] = _Node(valid=False, errors=[reason])

@@ -270,6 +270,77 @@ async def test_end_of_serving_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [task for task in tasks if "simulator" in repr(task.get_coro())]
 
 
+ODD_PROMPTS: list[Any] = [
+    None,
+    [],
+    "prompt",
+    7,
+    {"prompt": None},
+    {"prompt": []},
+    {"prompt": {"1": None}},
+    {"prompt": {"1": {"class_type": "SaveImage"}}},
+    {"prompt": {"1": {"class_type": ["SaveImage"], "inputs": {}}}},
+    {"prompt": {"1": {"class_type": "SaveImage", "inputs": {"images": [[], 0], "filename_prefix": "x"}}}},
+    {"prompt": {"1": {"class_type": "SaveImage", "inputs": {"images": ["1", "0"], "filename_prefix": "x"}}}},
+    {"prompt": {"1": {"class_type": "SaveImage", "inputs": {"images": ["1", 9], "filename_prefix": {}}}}},
+    {"prompt": {"1": {"class_type": "SaveImage", "inputs": {"images": [1, 2, 3], "filename_prefix": None}}}},
+    {"prompt": {}, "number": "first"},
+    {"prompt": {}, "extra_data": "x"},
+]
+
+
+@pytest.mark.parametrize("body", ODD_PROMPTS)
+async def test_odd_prompts_are_refused_and_leave_the_server_well(body: Any, tmp_path: Path) -> None:
+    async with asking(tmp_path) as asker:
+        status, _ = await asker.post("/prompt", body)
+        assert status in {400, 500}
+        assert (await asker.done())["status"]["completed"]
+
+
+@pytest.mark.parametrize("path", ["/queue", "/history", "/free", "/prompt"])
+async def test_bodies_that_are_no_json(path: str, tmp_path: Path) -> None:
+    async with asking(tmp_path) as asker, asker.session.post(path, data=b"{") as response:
+        assert response.status == 500
+        assert response.content_type == "text/plain"
+
+
+async def test_images_over_the_socket_are_never_cached(tmp_path: Path) -> None:
+    over_socket = graph(count=2)
+    over_socket["2"] = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}}
+    async with asking(tmp_path) as asker, asker.listening() as heard:
+        for _ in range(2):
+            await asker.submit(over_socket)
+            await heard.until(is_end)
+            assert heard.types.count("binary1") == 2
+            heard.messages.clear()
+
+
+async def test_scaled_and_repeated_images(tmp_path: Path) -> None:
+    scaled = graph(count=2)
+    scaled["3"] = {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 2}}
+    scaled["4"] = {
+        "class_type": "ImageScale",
+        "inputs": {"image": ["3", 0], "upscale_method": "area", "width": 32, "height": 0, "crop": "disabled"},
+    }
+    scaled["2"]["inputs"]["images"] = ["4", 0]
+    async with asking(tmp_path) as asker:
+        assert len((await asker.done(scaled))["outputs"]["2"]["images"]) == 4
+    with Image.open(tmp_path / "output" / "frames_00004_.png") as picture:
+        assert picture.size == (32, 18)
+
+
+async def test_a_full_disk_is_told_as_an_error_of_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, piece: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("comfytui.simulator.writing._append", full)
+    async with asking(tmp_path) as asker:
+        entry = await asker.done()
+    event, error = entry["status"]["messages"][-1]
+    assert (event, error["node_id"], error["exception_type"]) == ("execution_error", "2", "OSError")
+    assert "No space left" in error["exception_message"]
+
+
 def python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
