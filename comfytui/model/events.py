@@ -15,6 +15,11 @@ from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, GpuSourc
 
 ENVELOPE_VERSION = 1
 
+MomentWord = Literal["before", "after"]
+HistoryWord = Literal["success", "pending", "error"]
+NoteWord = Literal["note", "warning", "error"]
+SocketWord = Literal["open", "closed", "refused", "silent"]
+
 
 def _tag(name: str) -> str:
     """Return ``AttemptPlanned`` as ``attempt_planned``."""
@@ -213,9 +218,6 @@ class ServerTroubled(Fact, frozen=True, kw_only=True):
     remedy: str
 
 
-SocketWord = Literal["open", "closed", "refused", "silent"]
-
-
 class SocketChanged(Fact, frozen=True, kw_only=True):
     """The WebSocket changed its state; ``silent`` is an open socket that no longer answers."""
 
@@ -258,7 +260,7 @@ class ExecutionStarted(AttemptFact, frozen=True, kw_only=True):
 class GpuMeasured(AttemptFact, frozen=True, kw_only=True):
     """VRAM was read as the prompt began to execute (``before``) or after it ended (``after``)."""
 
-    moment: Literal["before", "after"]
+    moment: MomentWord
     measurement: Measurement
 
 
@@ -270,7 +272,7 @@ class HistoryRead(AttemptFact, frozen=True, kw_only=True):
     """
 
     reads: int
-    status: Literal["success", "pending", "error"]
+    status: HistoryWord
     message: str = ""
 
 
@@ -317,7 +319,7 @@ class CopyForced(AttemptFact, frozen=True, kw_only=True):
 class AttemptNoted(AttemptFact, frozen=True, kw_only=True):
     """A fallback note, warning or error of an attempt that no other fact says."""
 
-    kind: Literal["note", "warning", "error"]
+    kind: NoteWord
     text: str
 
 

@@ -18,6 +18,8 @@ class QueuePolicy(Struct, frozen=True, kw_only=True):
 
     max_wait_seconds: Annotated[int, Meta(ge=1)] = 600
     max_total_wait_seconds: Annotated[int, Meta(ge=1)] = 7200
+    server_wait_seconds: Limit = 600
+    """How long a server that does not answer is waited for before its prompts count as lost."""
     history_max_attempts: Limit = 0
     """Reads of ``/history/<prompt_id>`` an attempt may make; 0 = unbounded."""
     poll_interval_seconds: Annotated[int, Meta(ge=1)] = 2

@@ -1,0 +1,198 @@
+"""One attempt: from the journalled intent, over the prompt's life on the server, to its proven frames and telemetry."""
+
+import traceback
+from pathlib import Path
+
+import anyio
+import anyio.abc
+from anyio import to_thread
+
+from comfytui.engine import ending as endings
+from comfytui.engine.collecting import FrameCollector
+from comfytui.engine.desk import Desk
+from comfytui.engine.done_marker import await_marker
+from comfytui.engine.ending import Ending
+from comfytui.engine.prompt_watch import PromptWatch
+from comfytui.engine.submitting import submit
+from comfytui.engine.verdict import exit_reason, final_status, telemetry_of
+from comfytui.engine.voice import AttemptVoice
+from comfytui.errors import Failure
+from comfytui.model import events as e
+from comfytui.model.state import Attempt, Scene
+from comfytui.model.workflow import Values, render
+from comfytui.records.atomic import write_atomic
+from comfytui.sources.comfy.wire import PromptRejection, PromptReply
+
+FAILED_PATIENCE = 1.0
+"""Seconds for which frames of a prompt that did not succeed are still waited for: whole ones are worth keeping."""
+
+
+class AttemptDriver:
+    """Drives the newest attempt of one scene to its end. Everything it learns goes to the hub as facts.
+
+    ``taken_over``: the attempt was planned by a runner that is gone, so its prompt may be on the server already.
+    """
+
+    def __init__(self, desk: Desk, scene: Scene, attempt: Attempt, *, taken_over: bool = False) -> None:
+        self._desk, self._scene, self._taken_over = desk, scene, taken_over
+        self._voice = AttemptVoice(desk.hub, scene.id, attempt)
+        self._executed = False
+        self.signals = desk.router.watch(attempt.prompt_id, scene.id, attempt.number)
+        self._collector = FrameCollector(
+            self._voice,
+            prefix=attempt.prefix,
+            floor=scene.brief.floor,
+            target=desk.run_dir.frames(scene.brief.folder, attempt.number),
+            shelf=desk.shelf,
+            hub=desk.hub,
+            clock=desk.clock,
+            policy=desk.policy,
+        )
+
+    async def drive(self) -> None:
+        """Drive the attempt; it always ends with an ``AttemptEnded`` fact.
+
+        Raises ``Failure`` ``run.unwritable`` when the run folder's disk fails: then nothing can be recorded.
+        """
+        self._desk.collectors.append(self._collector)
+        try:
+            async with anyio.create_task_group() as measures:
+                ending = await self._live(measures)
+                self._tell_ended(ending)
+                if self._executed:
+                    measures.start_soon(self._measure, "after")
+                timed_out = await self._collect(ending)
+        finally:
+            self._desk.router.forget(self._voice.prompt_id)
+            self._desk.collectors.remove(self._collector)
+        attempt = self._voice.attempt
+        reason = exit_reason(attempt, gave_up=ending.gave_up, frames_timed_out=timed_out)
+        status = final_status(attempt, frames_timed_out=timed_out)
+        telemetry = telemetry_of(attempt, self._desk.policy, self._desk.clock.now(), reason, status)
+        self._voice.tell(e.AttemptEnded, telemetry=telemetry, exit_reason=reason, status=status)
+        await self._desk.hub.synced()
+
+    async def _live(self, measures: anyio.abc.TaskGroup) -> Ending:
+        """Submit the prompt and wait for its end; frames are taken meanwhile."""
+        ending: Ending | None = None
+        try:
+            await to_thread.run_sync(_make_folder, self._collector.target)
+            async with anyio.create_task_group() as following:
+                following.start_soon(self._collector.follow)
+                ending = await self._submit_and_wait(measures)
+                following.cancel_scope.cancel()
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the scene fails with it and the run goes on
+            failure = first_failure(problem)
+            if failure is not None and failure.code == "run.unwritable":
+                raise failure from None
+            return endings.of_failure(failure) if failure else await self._unexpected(problem)
+        return ending if ending is not None else endings.of_loss()
+
+    async def _submit_and_wait(self, measures: anyio.abc.TaskGroup) -> Ending:
+        def executing() -> None:
+            self._executed = True
+            self._voice.tell(e.ExecutionStarted)
+            measures.start_soon(self._measure, "before")
+
+        partial = False
+        if self._voice.attempt.queued_at is None:
+            reply = await self._submit()
+            if isinstance(reply, PromptRejection):
+                return endings.of_rejection(reply)
+            partial = bool(reply.warnings)
+            self._voice.tell(e.PromptQueued, number=reply.number, warnings=reply.warnings)
+        else:  # a runner before us got it onto the server: find out what became of it
+            self.signals.missed()
+        watch = PromptWatch(
+            self._desk, self._voice, self.signals, self._scene.brief.folder, partial=partial, on_executing=executing
+        )
+        return await watch.end()
+
+    async def _submit(self) -> PromptReply | PromptRejection:
+        attempt, brief = self._voice.attempt, self._scene.brief
+        values = Values(
+            prefix=attempt.prefix,
+            prompt=attempt.prompt if attempt.prompt is not None else brief.prompt,
+            negative=brief.negative_prompt,
+            keyframe=await self._upload_keyframe(),
+            seed=attempt.seed,
+            frame_count=brief.expected_frames,
+        )
+        prompt = render(self._desk.workflow, values)
+        return await submit(self._desk, prompt, attempt.prompt_id, perhaps_sent=self._taken_over)
+
+    async def _upload_keyframe(self) -> str:
+        """Put the scene's keyframe onto the server; return the name that LoadImage knows it by, empty without one."""
+        original = self._scene.brief.keyframe
+        if original is None or not self._desk.workflow.needs_keyframe:
+            return ""
+        path = self._desk.run_dir.scene_keyframe(self._scene.brief.folder, original)
+        name = f"{self._desk.hub.run_id}-{self._scene.brief.folder}{path.suffix}"
+        return await self._desk.http.upload_image(path, name, "comfytui")
+
+    async def _collect(self, ending: Ending) -> bool:
+        """Collect the frames; return whether a successful prompt's frames were still lacking when time ran out."""
+        if ending.status == "rejected":
+            return False
+        if self._desk.policy.done_marker:
+            await await_marker(self._desk, self._voice)
+        succeeded = ending.success_at is not None
+        patience = float(self._desk.policy.post_execution_timeout_seconds) if succeeded else FAILED_PATIENCE
+        lacking = await self._collector.finish(ending.files, patience)
+        if not (lacking and succeeded):
+            return False
+        candidates = await self._collector.force()
+        if candidates:
+            path = self._desk.run_dir.forced_copy_debug(self._scene.brief.folder, self._voice.number)
+            await to_thread.run_sync(write_atomic, path, ("\n".join(candidates) + "\n").encode())
+            self._voice.tell(e.CopyForced, debug_path=self._desk.run_dir.relative(path))
+        return True
+
+    def _tell_ended(self, ending: Ending) -> None:
+        expected = sum(file.type == "output" for file in ending.files) if ending.reported else None
+        self._voice.tell(
+            e.ExecutionEnded,
+            status=ending.status,
+            success_at=ending.success_at,
+            error=ending.error,
+            expected=expected,
+        )
+        if ending.error is not None and ending.error.message:
+            self._voice.note("error", ending.error.message)
+
+    async def _measure(self, moment: e.MomentWord) -> None:
+        self._voice.tell(e.GpuMeasured, moment=moment, measurement=await self._desk.measure(moment))
+
+    async def _unexpected(self, problem: BaseException) -> Ending:
+        """Keep what is known of an error of our own where a person can find it; the scene fails, the run goes on."""
+        path = self._desk.run_dir.queue_error_debug(self._scene.brief.folder)
+        text = "".join(traceback.format_exception(problem))
+        await to_thread.run_sync(write_atomic, path, text.encode("utf-8", "replace"))
+        why = f"{type(problem).__name__} in attempt {self._voice.number} of {self._scene.id}"
+        return endings.of_failure(Failure("internal", why=why, debug=self._desk.run_dir.relative(path)))
+
+
+def first_failure(problem: BaseException) -> Failure | None:
+    """Return the failure in ``problem`` (a group, perhaps) that matters most: the run folder's own before others.
+
+    ``None`` when anything else is in it too: then it is an error of our own.
+    """
+    flat: list[BaseException] = []
+    pending = [problem]
+    while pending:
+        one = pending.pop(0)
+        if isinstance(one, BaseExceptionGroup):
+            pending.extend(one.exceptions)
+        else:
+            flat.append(one)
+    failures = [one for one in flat if isinstance(one, Failure)]
+    if len(failures) < len(flat):
+        return None
+    return next((one for one in failures if one.code == "run.unwritable"), failures[0])
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Failure("run.unwritable", place=str(path), why=problem.strerror or str(problem)) from problem

@@ -1,0 +1,194 @@
+"""The frames of one attempt: taken as they land, proven, and waited for after the prompt has ended.
+
+While the prompt executes, a frame that has come to rest is taken at once, so that little is left to do at the end.
+After it, what history reports and what lies under the attempt's prefix must all be proven whole within the
+post-execution timeout; what is not is refused with a reason, and copied unproven for people to look at.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from comfytui.clock import Clock
+from comfytui.engine.hub import Hub
+from comfytui.engine.rest import Rest
+from comfytui.engine.shelves import Shelf, Stamp, Wanted, on_disk, wanted_of
+from comfytui.engine.signals import wait_for
+from comfytui.engine.voice import AttemptVoice
+from comfytui.model.events import Frame, FrameProven, FrameRefused, FrameWriting
+from comfytui.model.policy import QueuePolicy
+from comfytui.sources.comfy.wire import OutputFile
+from comfytui.sources.frames.collect import Collected, Uncollected
+from comfytui.sources.frames.folder import FrameSeen
+from comfytui.sources.frames.tracker import belongs
+from comfytui.untrusted import plain
+
+AT_REST = 0.12
+"""Seconds without a change after which a growing file is worth a look: SaveImage pauses at most 0.1 s before IEND."""
+LOOK_AGAIN = (0.02, 0.05, 0.1, 0.25, 0.5)
+"""Seconds between looks at frames that are still awaited after the end of the prompt."""
+
+
+class FrameCollector:
+    """Collects the frames of one attempt into ``target`` and tells the hub of each."""
+
+    def __init__(
+        self,
+        voice: AttemptVoice,
+        *,
+        prefix: str,
+        floor: int,
+        target: Path,
+        shelf: Shelf,
+        hub: Hub,
+        clock: Clock,
+        policy: QueuePolicy,
+    ) -> None:
+        self.target = target
+        self._voice, self._prefix, self._floor = voice, prefix, floor
+        self._shelf, self._hub, self._clock = shelf, hub, clock
+        self._subfolder, _, self._stem = prefix.rpartition("/")
+        self._rest = Rest(policy.stability_seconds, policy.stability_retries)
+        self._wanted: dict[str, Wanted] = {}
+        self._fresh: dict[str, float] = {}
+        self._taken: dict[str, tuple[Collected, Stamp | None]] = {}
+        self._failed: dict[str, Uncollected] = {}
+        self._stirred = anyio.Event()
+
+    # --- while it executes ---------------------------------------------------------------------------------------
+
+    def observe(self, seen: FrameSeen) -> None:
+        """Learn of a file that changed in the watched folder; files of other prefixes are ignored."""
+        if not belongs(seen.path.name, self._stem):
+            return
+        now = self._clock.monotonic()
+        name = seen.path.name
+        if seen.change == "deleted":
+            self._fresh.pop(name, None)
+        else:
+            self._fresh[name] = now
+            self._hub.publish(
+                FrameWriting(scene=self._voice.scene, attempt=self._voice.number, name=plain(name), bytes=seen.bytes)
+            )
+        self._stirred.set()
+        self._stirred = anyio.Event()
+
+    async def follow(self) -> None:
+        """Take each frame that comes to rest, until cancelled."""
+        while True:
+            now = self._clock.monotonic()
+            rested = [name for name, at in self._fresh.items() if now - at >= AT_REST]
+            for name in rested:
+                del self._fresh[name]
+                await self._take(on_disk(name, self._subfolder))
+            if rested:
+                continue
+            pause = min((at + AT_REST - now for at in self._fresh.values()), default=None)
+            await self._until_stirred(pause)
+
+    # --- after it ended ------------------------------------------------------------------------------------------
+
+    async def finish(self, reported: tuple[OutputFile, ...], patience: float) -> bool:
+        """Collect what is ``reported`` and what else belongs to the prefix; return whether time ran out.
+
+        ``patience`` is how many seconds frames may still be awaited; with 0 one look is taken. Frames that are
+        missing in the end are refused as facts. Where nothing is reported (some nodes report nothing), the frames
+        under the prefix are awaited until the floor is reached.
+        """
+        wanted, unsafe = wanted_of(reported)
+        for name in dict.fromkeys(u.name for u in unsafe):
+            self._refuse(plain(name, 200), "unsafe", "its name leads outside the output folder")
+        deadline = self._clock.monotonic() + patience
+        looks = 0
+        while True:
+            lacking = await self._look(wanted)
+            enough = bool(wanted) or len(self._taken) >= self._floor
+            if not lacking and enough:
+                return False
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                break
+            await self._until_stirred(min(LOOK_AGAIN[min(looks, len(LOOK_AGAIN) - 1)], left))
+            looks += 1
+        for frame in lacking:
+            self._refuse_uncollected(frame)
+        return bool(lacking) or not enough
+
+    async def force(self) -> list[str]:
+        """Copy what was refused as it is; return one line per candidate that says why it was not proven."""
+        lines = []
+        for name, failure in sorted(self._failed.items()):
+            lines.append(f"{plain(name)}: {failure.reason}: {failure.why}")
+            if failure.reason in ("missing", "taken"):
+                continue
+            wanted = self._wanted.get(name)
+            got = await self._shelf.take(wanted, self.target / name, "anything") if wanted else None
+            if isinstance(got, Collected):
+                self._tell(got, verified=got.proof.whole)
+        return lines
+
+    # --- the parts -----------------------------------------------------------------------------------------------
+
+    async def _look(self, reported: list[Wanted]) -> list[Wanted]:
+        """Try to take everything not yet taken; return what is still lacking."""
+        others = await self._shelf.unreported(self._prefix, reported) if self._stem else []
+        self._wanted = {w.name: w for w in (*reported, *others)}
+        lacking: list[Wanted] = []
+
+        async def attend(wanted: Wanted) -> None:
+            if not await self._settled_copy(wanted) and not await self._take(wanted):
+                lacking.append(wanted)
+
+        async with anyio.create_task_group() as tasks:
+            for wanted in self._wanted.values():
+                tasks.start_soon(attend, wanted)
+        return lacking
+
+    async def _settled_copy(self, wanted: Wanted) -> bool:
+        """Tell whether the frame is taken and its source has not changed since."""
+        if wanted.name not in self._taken:
+            return False
+        before = self._taken[wanted.name][1]
+        now = await self._shelf.stamp(wanted) if before is not None else None
+        return now is None or now == before
+
+    async def _take(self, wanted: Wanted) -> bool:
+        stamp = await self._shelf.stamp(wanted)
+        target = self.target / wanted.name
+        got = await self._shelf.take(wanted, target, "whole")
+        if isinstance(got, Uncollected) and got.reason == "taken" and wanted.name in self._taken:
+            # The producer wrote it once more after we took it: the newer content is the frame.
+            target.unlink(missing_ok=True)
+            got = await self._shelf.take(wanted, target, "whole")
+        if isinstance(got, Uncollected) and got.proof is not None and not got.proof.proven:
+            mark = stamp if stamp is not None else got.proof.bytes
+            if self._rest.seen(wanted.name, mark, self._clock.monotonic()):
+                got = await self._shelf.take(wanted, target, "unproven")
+        if isinstance(got, Uncollected):
+            self._failed[wanted.name] = got
+            return False
+        self._failed.pop(wanted.name, None)
+        self._taken[wanted.name] = (got, stamp)
+        self._tell(got, verified=True)
+        return True
+
+    def _tell(self, got: Collected, *, verified: bool) -> None:
+        frame = Frame(name=got.name, bytes=got.bytes, sha256=got.sha256, verified=verified, via=self._shelf.via)
+        self._voice.tell(FrameProven, frame=frame)
+
+    def _refuse_uncollected(self, wanted: Wanted) -> None:
+        failure = self._failed.get(wanted.name)
+        missing = failure is None or failure.reason == "missing"
+        why = failure.why if failure else "it is not there"
+        self._refuse(wanted.name, "missing" if missing else "truncated", why)
+
+    def _refuse(self, name: str, state: Literal["truncated", "missing", "unsafe"], why: str) -> None:
+        self._voice.tell(FrameRefused, name=name, state=state, why=why)
+
+    async def _until_stirred(self, seconds: float | None) -> None:
+        """Return at the next change in the folder, or after ``seconds``."""
+        if seconds is None:
+            await self._stirred.wait()
+        else:
+            await wait_for(self._stirred, seconds, self._clock)

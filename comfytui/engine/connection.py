@@ -1,0 +1,143 @@
+"""The way to the server: started if it is ours to start, checked in stages, and watched while the run goes on."""
+
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.abc
+
+from comfytui.clock import Clock
+from comfytui.engine.credentials import Credentials
+from comfytui.engine.desk import Desk
+from comfytui.engine.frame_watch import watch_frames
+from comfytui.engine.gauges import Gauges
+from comfytui.engine.hub import Hub
+from comfytui.engine.router import Router
+from comfytui.engine.shelves import DiskShelf, EitherShelf, HttpShelf, Shelf
+from comfytui.engine.vitals import pulse, watch_gpus
+from comfytui.errors import Failure
+from comfytui.model import events as e
+from comfytui.model.plan import RunPlan, ServerPlan
+from comfytui.model.workflow import Workflow, prefix_for
+from comfytui.records.rundir import RunDir
+from comfytui.sources.comfy.address import ServerAddress
+from comfytui.sources.comfy.connect import ServerFacts, check_server
+from comfytui.sources.comfy.http import ComfyHttp
+from comfytui.sources.comfy.process import ServerProcess, simulator_command, simulator_url
+from comfytui.sources.comfy.socket import ComfySocket
+
+SIMULATOR_START = 30.0
+"""Seconds in which the built-in simulator must be ready."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server that answers, and everything that is needed to render on it."""
+
+    desk: Desk
+    socket: ComfySocket
+    gauges: Gauges
+    server: ServerPlan
+
+    def start(self, background: anyio.abc.TaskGroup) -> None:
+        """Start what goes on beside the attempts; it ends when ``background`` is cancelled."""
+        desk = self.desk
+        background.start_soon(desk.router.listen, self.socket.messages())
+        background.start_soon(desk.router.keep_hearing, self.socket)
+        background.start_soon(pulse, desk.hub, desk.http, desk.clock)
+        background.start_soon(watch_gpus, desk.hub, self.gauges.samples())
+        if isinstance(desk.shelf, EitherShelf):
+            folder = prefix_for(desk.hub.run_id, "any", 1).rpartition("/")[0]
+            background.start_soon(
+                watch_frames, desk, desk.shelf.output_dir / folder, desk.shelf.output_dir, self.server.watch
+            )
+
+
+@asynccontextmanager
+async def connected(
+    hub: Hub, plan: RunPlan, clock: Clock, credentials: Credentials, run_dir: RunDir
+) -> AsyncIterator[Connection]:
+    """Connect in stages: the server itself, ``/system_stats``, the workflow's nodes, the socket.
+
+    Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, ``workflow.nodes_missing``.
+    """
+    async with AsyncExitStack() as stack:
+        url = plan.server.url
+        if plan.server.simulator_speed is not None:
+            url = await stack.enter_async_context(_simulator(plan.server.simulator_speed, run_dir, clock))
+        address = ServerAddress.parse(url, token=credentials.token, headers=credentials.headers)
+        http = await stack.enter_async_context(ComfyHttp(address))
+        facts = await check_server(http)
+        await _check_nodes(http, plan.workflow)
+        shelf = shelf_for(plan.server, facts, http)
+        hub.publish(reached(address.url, facts, shelf, managed=plan.server.simulator_speed is not None))
+        client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{run_dir.path}").hex
+        socket = await stack.enter_async_context(ComfySocket(address, client_id, clock))
+        gauges = Gauges(http, clock, local=address.is_loopback, interval=plan.policy.gpu_interval_seconds)
+        router = Router(hub, clock, plan.workflow)
+        desk = Desk(
+            hub=hub,
+            clock=clock,
+            http=http,
+            router=router,
+            shelf=shelf,
+            measure=gauges.measure,
+            policy=plan.policy,
+            workflow=plan.workflow,
+            run_dir=run_dir,
+            client_id=client_id,
+        )
+        yield Connection(desk=desk, socket=socket, gauges=gauges, server=plan.server)
+
+
+def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp) -> Shelf:
+    """Return where frames are taken from: a folder that a person named, the server's own when it is on this machine,
+    else ``/view``.
+
+    Raises ``Failure`` ``config.value`` when the named folder is not there.
+    """
+    if server.output_dir is not None:
+        named = Path(server.output_dir)
+        if not named.is_dir():
+            raise Failure("config.value", place=f"--output-dir {named}", why="there is no such folder")
+        return EitherShelf(DiskShelf(named), HttpShelf(http))
+    if http.address.is_loopback and facts.output_dir is not None and Path(facts.output_dir).is_dir():
+        return EitherShelf(DiskShelf(Path(facts.output_dir)), HttpShelf(http))
+    return HttpShelf(http)
+
+
+def reached(url: str, facts: ServerFacts, shelf: Shelf, *, managed: bool) -> e.ServerReached:
+    """Return the fact that the server answers."""
+    stats = facts.stats
+    return e.ServerReached(
+        url=url,
+        version=stats.version,
+        os=stats.os,
+        python=stats.python,
+        pytorch=stats.pytorch,
+        output_dir=str(shelf.output_dir) if isinstance(shelf, EitherShelf) else None,
+        frames_by=shelf.via,
+        devices=stats.devices,
+        managed=managed,
+    )
+
+
+async def _check_nodes(http: ComfyHttp, workflow: Workflow) -> None:
+    missing = await http.missing_nodes(workflow.classes)
+    if missing:
+        raise Failure("workflow.nodes_missing", server=http.address.url, file=workflow.file, nodes=", ".join(missing))
+
+
+@asynccontextmanager
+async def _simulator(speed: str, run_dir: RunDir, clock: Clock) -> AsyncIterator[str]:
+    """Run the built-in simulator as a process of its own; its output folder goes with it."""
+    with tempfile.TemporaryDirectory(prefix="comfytui-sim-", ignore_cleanup_errors=True) as output:
+        command = simulator_command(Path(output), speed)
+        log = run_dir.logs / "simulator.log"
+        async with ServerProcess.start(
+            command, log=log, ready=simulator_url, timeout=SIMULATOR_START, clock=clock
+        ) as process:
+            yield process.url

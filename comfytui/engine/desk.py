@@ -1,0 +1,36 @@
+"""What every attempt of a run works with."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from comfytui.clock import Clock
+from comfytui.engine.collecting import FrameCollector
+from comfytui.engine.hub import Hub
+from comfytui.engine.router import Router
+from comfytui.engine.shelves import Shelf
+from comfytui.model.events import Measurement
+from comfytui.model.policy import QueuePolicy
+from comfytui.model.workflow import Workflow
+from comfytui.records.rundir import RunDir
+from comfytui.sources.comfy.http import ComfyHttp
+
+Measure = Callable[[Literal["before", "after"]], Awaitable[Measurement]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The tools of a run: its hub, clock, server, folders and policy. Shared by all of its attempts."""
+
+    hub: Hub
+    clock: Clock
+    http: ComfyHttp
+    router: Router
+    shelf: Shelf
+    measure: Measure
+    policy: QueuePolicy
+    workflow: Workflow
+    run_dir: RunDir
+    client_id: str
+    collectors: list[FrameCollector] = field(default_factory=list)
+    """Those of the attempts under way: who wants to hear of files that change."""

@@ -1,0 +1,35 @@
+"""Waiting for the marker with which a producer says that its frames are complete (``<prefix>.done``)."""
+
+from anyio import to_thread
+
+from comfytui.engine.desk import Desk
+from comfytui.engine.shelves import EitherShelf
+from comfytui.engine.voice import AttemptVoice
+from comfytui.model import events as e
+from comfytui.sources.frames.markers import Marker, find_marker
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks."""
+
+
+async def await_marker(desk: Desk, voice: AttemptVoice) -> None:
+    """Wait for the attempt's marker, as long as the policy allows, and tell how it went.
+
+    A marker older than the attempt is another's and does not count. On a server whose folder is not here none can be
+    seen: a note says so.
+    """
+    if not isinstance(desk.shelf, EitherShelf):
+        voice.note("note", "Done markers cannot be seen: the server's output folder is not on this machine")
+        return
+    began = desk.clock.monotonic()
+    subfolder, _, stem = voice.attempt.prefix.rpartition("/")
+    folder = desk.shelf.output_dir.joinpath(*subfolder.split("/"))
+    found: Marker | None = None
+    waited = 0.0
+    while True:
+        found = await to_thread.run_sync(find_marker, folder, stem, voice.attempt.planned_at)
+        waited = desk.clock.monotonic() - began
+        if found is not None or waited >= desk.policy.done_marker_timeout_seconds:
+            break
+        await desk.clock.sleep(LOOK_EVERY)
+    voice.tell(e.DoneMarkerAwaited, waited=round(waited, 1), path=str(found.path) if found else None)

@@ -1,0 +1,104 @@
+"""How a prompt ended, in the terms of the telemetry: from a history entry, a rejection, or the lack of both. Pure."""
+
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from comfytui.engine.waiting import GiveUpReason
+from comfytui.errors import Failure
+from comfytui.model.policy import QueuePolicy
+from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus
+from comfytui.sources.comfy.wire import HistoryEntry, OutputFile, PromptRejection, is_out_of_memory
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """The end of a prompt: the verdict so far, and the files that history reports."""
+
+    status: ExecutionStatus
+    success_at: datetime | None = None
+    error: ExecutionFailure | None = None
+    files: tuple[OutputFile, ...] = ()
+    reported: bool = False
+    """Whether a history entry told the files."""
+    gave_up: GiveUpReason | None = None
+
+
+def of_history(entry: HistoryEntry, now: datetime, *, partial: bool) -> Ending:
+    """Return the ending that ``entry`` tells. ``partial``: the server refused some of the prompt's outputs."""
+    files = tuple(entry.outputs)
+    if entry.outcome == "success":
+        hit = bool(files) and {file.node for file in files} <= set(entry.cached_nodes)
+        status: ExecutionStatus = "cached" if hit else "partial" if partial else "success"
+        return Ending(status=status, success_at=entry.success_at or now, files=files, reported=True)
+    if entry.outcome == "interrupted":
+        return Ending(status="interrupted", error=failure("prompt.interrupted"), files=files, reported=True)
+    node = entry.error
+    if node is None:
+        error = failure("prompt.failed", node="of the prompt", why="the history entry tells no more")
+    else:
+        code = "prompt.out_of_memory" if is_out_of_memory(node.exception_type) else "prompt.failed"
+        error = ExecutionFailure(
+            node_id=node.node_id,
+            node_type=node.node_type,
+            exception_type=node.exception_type,
+            message=node.message,
+            code=code,
+        )
+    return Ending(status="error", error=error, files=files, reported=True)
+
+
+def of_rejection(rejection: PromptRejection) -> Ending:
+    """Return the ending of a prompt that the server did not take."""
+    told = "; ".join((rejection.message, *rejection.sentences)) or rejection.details
+    error = ExecutionFailure(
+        node_id=rejection.node_id,
+        node_type=rejection.node_type,
+        exception_type=rejection.kind,
+        message=told,
+        code="prompt.rejected",
+    )
+    return Ending(status="rejected", error=error)
+
+
+def of_surrender(reason: GiveUpReason, policy: QueuePolicy, server: str) -> Ending:
+    """Return the ending of a prompt that was given up, when its history tells nothing."""
+    status: ExecutionStatus = "timeout"
+    match reason:
+        case "cancelled":
+            status, error = "interrupted", failure("prompt.interrupted")
+        case "maxWait":
+            error = failure("prompt.timeout", seconds=policy.max_wait_seconds, limit="MaxWaitSeconds of execution")
+        case "totalWait":
+            error = failure("prompt.timeout", seconds=policy.max_total_wait_seconds, limit="the total wait")
+        case "attemptLimit":
+            error = failure("prompt.history_limit", limit=policy.history_max_attempts)
+        case "serverLost":
+            why = f"no answer for {policy.server_wait_seconds} s"
+            status, error = "lost", failure("server.lost", server=server, why=why)
+    return Ending(status=status, error=error, gave_up=reason)
+
+
+def with_files(ending: Ending, history: Ending) -> Ending:
+    """Return ``ending`` with the files that ``history`` reports all the same: what is whole is worth keeping."""
+    return replace(ending, files=history.files, reported=history.reported)
+
+
+def of_loss() -> Ending:
+    """Return the ending of a prompt that the server knows nothing of any more."""
+    return Ending(status="lost", error=failure("prompt.lost"))
+
+
+def of_failure(problem: Failure) -> Ending:
+    """Return the ending of a prompt that ``problem`` kept from being sent or watched."""
+    status: ExecutionStatus = "lost" if problem.code in ("server.lost", "server.unreachable") else "error"
+    return Ending(status=status, error=_told(problem))
+
+
+def failure(code: str, **words: object) -> ExecutionFailure:
+    """Return the telemetry's words for the registered failure ``code``."""
+    return _told(Failure(code, **words))
+
+
+def _told(problem: Failure) -> ExecutionFailure:
+    return ExecutionFailure(node_id=None, node_type=None, exception_type=None, message=problem.what, code=problem.code)

@@ -1,0 +1,203 @@
+"""The foreman: lets the planner decide, starts the attempts it names, and answers what people ask."""
+
+import uuid
+from collections.abc import Iterable
+
+import anyio
+import anyio.abc
+from anyio import to_thread
+
+from comfytui.clock import Clock
+from comfytui.engine.attempt import AttemptDriver
+from comfytui.engine.connection import Connection
+from comfytui.engine.desk import Desk
+from comfytui.engine.hub import Hub
+from comfytui.engine.planner import Submission, TryAgain, after_attempt, finished, submissions
+from comfytui.engine.verdict import telemetry_of
+from comfytui.errors import Failure
+from comfytui.model import commands as c
+from comfytui.model import events as e
+from comfytui.model.plan import RunPlan
+from comfytui.model.state import Scene
+from comfytui.model.workflow import prefix_for, seed_for
+from comfytui.records.metadata import write_scene
+from comfytui.records.rundir import RunDir, prepare_scene
+
+UNSENT = "stopped before its prompt was sent"
+
+
+class Foreman:
+    """Takes the scenes of one run to their ends, as far as people let it."""
+
+    def __init__(self, hub: Hub, plan: RunPlan, run_dir: RunDir, clock: Clock) -> None:
+        self._hub, self._plan, self._run_dir, self._clock = hub, plan, run_dir, clock
+        self._connection: Connection | None = None
+        self._cancelled: set[str] = set()
+        self._first_command = anyio.Event()
+        self.stopped = False
+
+    # --- the work ------------------------------------------------------------------------------------------------
+
+    async def work(self, connection: Connection) -> None:
+        """Return when every scene is over. Raises ``Failure`` ``run.unwritable``."""
+        self._connection = connection
+        desk = connection.desk
+        async with anyio.create_task_group() as attempts:
+            for scene in self._hub.state.scenes:
+                if scene.latest is not None and not scene.over and scene.phase != "waiting":
+                    attempts.start_soon(self._attempt, desk, scene.id, True)
+            while not finished(self._hub.state):
+                self._end_cancelled()
+                for submission in submissions(self._hub.state, self._plan.policy):
+                    self._plan_attempt(submission)
+                    attempts.start_soon(self._attempt, desk, submission.scene)
+                if not finished(self._hub.state):
+                    await self._hub.changed()
+
+    def _plan_attempt(self, submission: Submission) -> None:
+        """Write the intent down before anything is sent."""
+        scene = self._scene(submission.scene)
+        number = submission.attempt
+        fresh = seed_for(scene.brief.seed, self._plan.run_id, scene.id, number)
+        self._hub.publish(
+            e.AttemptPlanned(
+                scene=scene.id,
+                attempt=number,
+                prompt_id=str(uuid.uuid4()),
+                prefix=prefix_for(self._plan.run_id, scene.brief.folder, number),
+                seed=fresh if scene.seed is None else scene.seed,
+                reason=submission.reason,
+                prompt=scene.prompt,
+            )
+        )
+
+    async def _attempt(self, desk: Desk, scene_id: str, taken_over: bool = False) -> None:
+        """Drive the scene's newest attempt, then let the planner say what follows."""
+        scene = self._scene(scene_id)
+        attempt = scene.attempts[-1]
+        await self._hub.synced()
+        if attempt.phase != "ended":
+            await to_thread.run_sync(prepare_scene, self._run_dir, scene.brief)
+            driver = AttemptDriver(desk, scene, attempt, taken_over=taken_over)
+            if self.stopped or scene_id in self._cancelled:
+                driver.signals.cancel()
+            await driver.drive()
+        self._follow_up(scene_id)
+        scene = self._scene(scene_id)
+        if scene.over:
+            await to_thread.run_sync(write_scene, self._run_dir, self._hub.state, scene_id)
+
+    def _follow_up(self, scene_id: str) -> None:
+        """Say what follows the scene's newest attempt: another one, or its end."""
+        scene = self._scene(scene_id)
+        cancelled = self.stopped or scene_id in self._cancelled
+        step = after_attempt(scene, self._plan.policy, cancelled=cancelled)
+        if isinstance(step, TryAgain):
+            self._hub.publish(
+                e.SceneRequeued(
+                    scene=scene_id, next_attempt=step.next_attempt, attempts=step.attempts, reason=step.reason
+                )
+            )
+            return
+        self._cancelled.discard(scene_id)
+        self._hub.publish(
+            e.SceneEnded(
+                scene=scene_id,
+                best=step.best,
+                success=step.success,
+                meets_floor=step.meets_floor,
+                frames=step.frames,
+                cancelled=step.cancelled,
+            )
+        )
+
+    def _record_unsent(self, scene: Scene) -> None:
+        """Give a scene that was never sent its record all the same: every scene ends with telemetry."""
+        self._plan_attempt(Submission(scene=scene.id, attempt=1, reason=""))
+        attempt = self._scene(scene.id).attempts[-1]
+        self._hub.publish(e.AttemptNoted(scene=scene.id, attempt=1, kind="error", text=UNSENT))
+        telemetry = telemetry_of(attempt, self._plan.policy, self._clock.now(), "unknown", "interrupted")
+        self._hub.publish(
+            e.AttemptEnded(scene=scene.id, attempt=1, telemetry=telemetry, exit_reason="unknown", status="interrupted")
+        )
+
+    # --- what people ask -----------------------------------------------------------------------------------------
+
+    def command(self, command: c.AnyCommand) -> None:
+        """Do what ``command`` asks, or refuse it; either way a ``CommandAnswered`` fact tells."""
+        why_not = self._refusal(command)
+        self._hub.publish(
+            e.CommandAnswered(id=command.id, command=c.describe(command), accepted=not why_not, why=why_not)
+        )
+        if not why_not:
+            self._obey(command)
+        self._first_command.set()
+
+    async def commanded(self) -> None:
+        """Return once a command has come."""
+        await self._first_command.wait()
+
+    def _refusal(self, command: c.AnyCommand) -> str:
+        """Return why ``command`` cannot be done; empty when it can."""
+        if self.stopped and not isinstance(command, c.Stop):
+            return "the run is stopping"
+        match command:
+            case c.Rerun(scenes=ids) | c.Cancel(scenes=ids):
+                scenes = [(scene_id, self._hub.state.scene(scene_id)) for scene_id in ids]
+                for scene_id, scene in scenes:
+                    if scene is None:
+                        return f"there is no scene {scene_id}"
+                    if isinstance(command, c.Rerun) and not scene.over:
+                        return f"{scene_id} is not over yet"
+                    if isinstance(command, c.Cancel) and scene.over:
+                        return f"{scene_id} is over"
+                return "" if ids else "no scene is named"
+            case c.Hold():
+                return "it is held already" if self._held else ""
+            case c.Release():
+                return "" if self._held else "it is not held"
+            case _:
+                return ""
+
+    def _obey(self, command: c.AnyCommand) -> None:
+        match command:
+            case c.Rerun():
+                for scene_id in command.scenes:
+                    self._hub.publish(
+                        e.SceneReopened(
+                            scene=scene_id, reason="rerun by a person", seed=command.seed, prompt=command.prompt
+                        )
+                    )
+            case c.Cancel():
+                self._cancel(command.scenes)
+            case c.Hold() | c.Release():
+                self._hub.publish(e.QueueHeld(held=isinstance(command, c.Hold)))
+            case c.Stop():
+                self.stopped = True
+                self._cancel(scene.id for scene in self._hub.state.scenes if not scene.over)
+
+    def _cancel(self, scene_ids: Iterable[str]) -> None:
+        for scene_id in scene_ids:
+            self._cancelled.add(scene_id)
+            for signals in self._connection.desk.router.signals_of(scene_id) if self._connection else ():
+                signals.cancel()
+
+    def _end_cancelled(self) -> None:
+        """End the scenes that were given up while they waited: nothing of theirs is on the server."""
+        for scene in self._hub.state.scenes:
+            if scene.phase != "waiting" or scene.id not in self._cancelled:
+                continue
+            if not scene.attempts:
+                self._record_unsent(scene)
+            self._follow_up(scene.id)
+
+    @property
+    def _held(self) -> bool:
+        run = self._hub.state.run
+        return run is not None and run.held
+
+    def _scene(self, scene_id: str) -> Scene:
+        scene = self._hub.state.scene(scene_id)
+        if scene is None:
+            raise Failure("internal", why=f"scene {scene_id} vanished", debug="events.jsonl")
+        return scene

@@ -1,0 +1,20 @@
+"""From the one watcher of the run's output folder to the attempts whose frames land there."""
+
+from pathlib import Path
+
+from comfytui.engine.desk import Desk
+from comfytui.model import events as e
+from comfytui.sources.frames.folder import FrameSeen
+from comfytui.sources.frames.watcher import FrameWatcher, WatchMode
+
+
+async def watch_frames(desk: Desk, folder: Path, root: Path, mode: WatchMode) -> None:
+    """Hand every change in ``folder`` to the collectors of ``desk``, until cancelled."""
+    async with FrameWatcher(folder, root=root, clock=desk.clock, mode=mode) as watcher:
+        if watcher.note:
+            desk.hub.publish(e.RunNoted(text=f"Frames are looked for once a second: {watcher.note}"))
+        async for batch in watcher:
+            for seen in batch:
+                if isinstance(seen, FrameSeen):
+                    for collector in desk.collectors:
+                        collector.observe(seen)

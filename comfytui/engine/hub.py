@@ -1,0 +1,151 @@
+"""The hub: every observation gets its number and time here, is journalled, folded, and handed on. Nowhere else.
+
+A fact is on disk before anybody sees it. The hub is used from one event loop only.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+
+from comfytui.clock import Clock
+from comfytui.engine.mailbox import Mailbox
+from comfytui.model.envelope import Envelope
+from comfytui.model.events import AnyEvent, Fact, sample_key
+from comfytui.model.fold import fold
+from comfytui.model.state import State
+
+SAMPLE_INTERVAL = 1.0
+"""Seconds between two samples of one kind in the journal."""
+
+
+class JournalLike(Protocol):
+    """Where the hub writes: the journal of a run, or nothing for a mere observer."""
+
+    def append(self, envelope: Envelope) -> None:
+        """Write ``envelope`` so that it survives the death of this process."""
+        ...
+
+    def sync(self) -> None:
+        """Make what was written survive the death of the machine."""
+        ...
+
+
+class Unrecorded:
+    """The journal of an observer, who leaves nothing behind."""
+
+    def append(self, envelope: Envelope) -> None:
+        """Write nothing."""
+
+    def sync(self) -> None:
+        """Do nothing."""
+
+
+Recorder = Callable[[Envelope, State], None]
+
+
+class Hub:
+    """The one writer of the journal and the one folder of State; readers subscribe."""
+
+    def __init__(self, run_id: str, clock: Clock, journal: JournalLike, state: State | None = None) -> None:
+        self.run_id = run_id
+        self.state = state if state is not None else State()
+        self._clock = clock
+        self._journal = journal
+        self._mailboxes: list[Mailbox] = []
+        self._recorders: list[Recorder] = []
+        self._journalled_at: dict[tuple[str, ...], float] = {}
+        self._changed = anyio.Event()
+        self._sync = _GroupSync(journal)
+
+    def publish(self, event: AnyEvent) -> Envelope:
+        """Number, stamp, journal, fold and hand on ``event``; return its envelope.
+
+        Raises ``Failure`` ``run.unwritable`` when the journal cannot be written; then nobody has seen the event.
+        """
+        fact = isinstance(event, Fact)
+        seq = self.state.seq + 1 if fact else self.state.seq
+        envelope = Envelope(seq=seq, at=self._stamp(), run=self.run_id, event=event)
+        if fact or self._due(event):
+            self._journal.append(envelope)
+        self.state = fold(self.state, envelope)
+        for mailbox in self._mailboxes:
+            mailbox.put(envelope)
+        if fact:
+            for recorder in self._recorders:
+                recorder(envelope, self.state)
+            self._changed.set()
+            self._changed = anyio.Event()
+        return envelope
+
+    async def commit(self, event: AnyEvent) -> Envelope:
+        """Publish ``event`` and return once it would survive the death of the machine (write-ahead)."""
+        envelope = self.publish(event)
+        await self._sync.wait()
+        return envelope
+
+    async def synced(self) -> None:
+        """Return once everything published so far would survive the death of the machine."""
+        await self._sync.wait()
+
+    async def changed(self) -> None:
+        """Return at the next fact. No fact is missed by a caller who looks at ``state`` and then waits."""
+        await self._changed.wait()
+
+    def record_with(self, recorder: Recorder) -> None:
+        """Call ``recorder(envelope, state after it)`` for every fact from now on, in order."""
+        self._recorders.append(recorder)
+
+    @contextmanager
+    def subscribe(self) -> Iterator[Mailbox]:
+        """Return a mailbox that receives everything from now on, until the context ends."""
+        mailbox = Mailbox(after=self.state.seq)
+        self._mailboxes.append(mailbox)
+        try:
+            yield mailbox
+        finally:
+            self._mailboxes.remove(mailbox)
+
+    def close(self) -> None:
+        """Let every subscriber end after what it has not read yet."""
+        for mailbox in self._mailboxes:
+            mailbox.close()
+
+    def _stamp(self) -> datetime:
+        """Return the time of an event: the clock's, but never before the event ahead of it."""
+        now = self._clock.now()
+        return max(now, self.state.at) if self.state.at is not None else now
+
+    def _due(self, sample: AnyEvent) -> bool:
+        key = sample_key(sample)  # type: ignore[arg-type]
+        if key[0] == "frame_writing":
+            return False  # the frame's own fact follows within moments
+        now = self._clock.monotonic()
+        if now - self._journalled_at.get(key, -SAMPLE_INTERVAL) < SAMPLE_INTERVAL:
+            return False
+        self._journalled_at[key] = now
+        return True
+
+
+class _GroupSync:
+    """One fsync for everybody who waits for one: a waiter is served by the first fsync that begins after it came."""
+
+    def __init__(self, journal: JournalLike) -> None:
+        self._journal = journal
+        self._lock = anyio.Lock()
+        self._wanted = 0
+        self._served = 0
+
+    async def wait(self) -> None:
+        """Return once everything appended before this call is on the disk."""
+        self._wanted += 1
+        mine = self._wanted
+        async with self._lock:
+            if self._served >= mine:
+                return
+            covered = self._wanted
+            await anyio.to_thread.run_sync(self._journal.sync)
+            self._served = covered

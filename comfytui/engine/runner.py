@@ -1,0 +1,132 @@
+"""The runner: takes a run from its plan to its records. One process drives it; faces only watch and ask.
+
+It can be taken up again at any time: what the journal tells is folded first, an attempt that was open is looked for on
+the server, and a scene that is over stays over.
+"""
+
+from types import TracebackType
+from typing import Literal, Self
+
+import anyio
+import anyio.abc
+
+from comfytui.clock import Clock
+from comfytui.engine.closing import close_run
+from comfytui.engine.connection import Connection, connected
+from comfytui.engine.credentials import Credentials
+from comfytui.engine.foreman import Foreman
+from comfytui.engine.hub import Hub
+from comfytui.errors import Failure
+from comfytui.model import events as e
+from comfytui.model.commands import AnyCommand
+from comfytui.model.fold import fold_all
+from comfytui.model.plan import RunPlan
+from comfytui.records import journal as journals
+from comfytui.records.journal import Journal
+from comfytui.records.lock import RunLock, this_process
+from comfytui.records.rundir import RunDir
+from comfytui.records.summary import SummaryWriter
+
+Reason = Literal["run", "resume", "rerun"]
+
+COMMAND_WAIT = 20.0
+"""Seconds for which a runner that was started for a rerun waits for the command to arrive."""
+
+
+class Runner:
+    """Drives the run in ``run_dir`` while its context is open; ``hub`` tells what happens, :meth:`command` asks."""
+
+    def __init__(
+        self, run_dir: RunDir, plan: RunPlan, clock: Clock, credentials: Credentials, reason: Reason = "run"
+    ) -> None:
+        self.run_dir, self.plan, self.reason = run_dir, plan, reason
+        self._clock, self._credentials = clock, credentials
+        self.hub: Hub
+        self._lock: RunLock
+        self._journal: Journal
+        self._foreman: Foreman
+
+    def __enter__(self) -> Self:
+        """Take the run's lock and its journal.
+
+        Raises ``Failure``: ``run.locked`` while another process drives it, ``run.unwritable``, ``journal.unreadable``.
+        """
+        self._lock = RunLock.acquire(self.run_dir)
+        try:
+            known = fold_all(journals.read(self.run_dir.journal)) if self.run_dir.journal.exists() else None
+            summary = SummaryWriter(self.run_dir)
+            self._journal = Journal(self.run_dir.journal)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.hub = Hub(self.plan.run_id, self._clock, self._journal, known)
+        self.hub.record_with(summary.take)
+        self._foreman = Foreman(self.hub, self.plan, self.run_dir, self._clock)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the run free."""
+        self.hub.close()
+        self._journal.close()
+        self._lock.release()
+
+    def command(self, command: AnyCommand) -> None:
+        """Take ``command``; the answer is a ``CommandAnswered`` fact. To be called on the runner's event loop."""
+        self._foreman.command(command)
+
+    async def drive(self) -> int:
+        """Render what the plan says and return the exit code: 0, 1, 2 (it could not begin) or 130 (stopped)."""
+        self._open()
+        try:
+            if self.reason == "rerun":
+                with anyio.move_on_after(COMMAND_WAIT):
+                    await self._foreman.commanded()
+            async with connected(self.hub, self.plan, self._clock, self._credentials, self.run_dir) as connection:
+                await self._work(connection)
+            return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)
+        except Failure as failure:
+            return self._fail(failure)
+        finally:
+            self.hub.close()
+
+    def _open(self) -> None:
+        plan, us = self.plan, this_process()
+        if self.hub.state.run is None:
+            self.hub.publish(
+                e.RunOpened(
+                    run_id=plan.run_id,
+                    run_dir=str(self.run_dir.path),
+                    story=plan.story,
+                    scenes=plan.scenes,
+                    workflow=plan.workflow.name,
+                    server=plan.server.url,
+                    policy=plan.policy,
+                    version=plan.version,
+                )
+            )
+            for warning in (*plan.story.warnings, *plan.workflow.warnings):
+                self.hub.publish(e.RunNoted(level="warning", text=warning))
+        self.hub.publish(e.RunnerStarted(pid=us.pid, started=us.started, host=us.host, reason=self.reason))
+        if self._lock.replaced is not None:
+            dead = self._lock.replaced
+            self.hub.publish(e.RunNoted(text=f"Took the run over from process {dead.pid}, which is gone"))
+
+    async def _work(self, connection: Connection) -> None:
+        async with anyio.create_task_group() as background:
+            connection.start(background)
+            await self._foreman.work(connection)
+            background.cancel_scope.cancel()
+
+    def _fail(self, failure: Failure) -> int:
+        """Record that the run could not begin or go on, as far as the disk allows."""
+        code = failure.exit_code
+        if failure.code != "run.unwritable":
+            if failure.code.startswith("server."):
+                self.hub.publish(e.ServerTroubled(code=failure.code, what=failure.what, remedy=failure.remedy))
+            else:
+                self.hub.publish(e.RunNoted(level="error", text=failure.what, code=failure.code, remedy=failure.remedy))
+            self.hub.publish(e.RunEnded(outcome="failed", exit_code=code))
+            return code
+        raise failure

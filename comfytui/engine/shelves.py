@@ -1,0 +1,192 @@
+"""Where the frames of a prompt are taken from: the server's output folder when it is here, else its ``/view``.
+
+Both hand a frame over into the run folder whole or not at all, hashed and proven on the way.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import anyio
+from anyio import to_thread
+from msgspec import Struct
+
+from comfytui.errors import Failure
+from comfytui.sources.comfy.http import ComfyHttp
+from comfytui.sources.comfy.wire import OutputFile
+from comfytui.sources.frames.collect import Accept, Collected, Uncollected, collect, collect_stream
+from comfytui.sources.frames.folder import stamp
+from comfytui.sources.frames.tracker import belongs
+from comfytui.untrusted import file_name, inside
+
+AT_ONCE = 4
+"""Frames that are copied or fetched at the same time."""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """A frame to take: its ``name`` in the run folder, and where the server has it."""
+
+    name: str
+    file: OutputFile
+
+
+class Unsafe(Struct, frozen=True, kw_only=True):
+    """A reported file whose name leads out of the output folder: never touched."""
+
+    name: str
+
+
+Stamp = tuple[int, int]
+
+
+class Shelf(Protocol):
+    """One way to the frames."""
+
+    @property
+    def via(self) -> Literal["disk", "http"]:
+        """How frames come here."""
+        ...
+
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
+        """Bring ``wanted`` to ``target``; what cannot be had comes back as ``Uncollected``, with the reason."""
+        ...
+
+    async def stamp(self, wanted: Wanted) -> Stamp | None:
+        """Return size and mtime (ns) of the source now, or ``None`` when they cannot be told."""
+        ...
+
+    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+        """Return the files that belong to ``prefix`` (with its folders) beyond those ``known``."""
+        ...
+
+
+class DiskShelf:
+    """The server's output folder, readable here."""
+
+    via: Literal["disk"] = "disk"
+
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
+        self._limit = anyio.CapacityLimiter(AT_ONCE)
+
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
+        """Copy the frame; raises ``Failure`` ``run.unwritable`` when the run folder's disk is at fault."""
+        source = self._path(wanted.file)
+        if source is None:
+            return Uncollected(name=wanted.name, reason="missing", why="its name leads out of the output folder")
+        return await to_thread.run_sync(collect, source, target, accept, limiter=self._limit)
+
+    async def stamp(self, wanted: Wanted) -> Stamp | None:
+        """Return size in bytes and mtime in nanoseconds of the file, or ``None`` when it is not there."""
+        source = self._path(wanted.file)
+        try:
+            found = await to_thread.run_sync(stamp, source, limiter=self._limit) if source else None
+        except OSError:
+            return None
+        return (found.size, found.mtime_ns) if found else None
+
+    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+        """Return the frames of exactly this prefix that lie in its folder and are not ``known``."""
+        subfolder, _, stem = prefix.rpartition("/")
+        folder = self.output_dir.joinpath(*subfolder.split("/")) if subfolder else self.output_dir
+        names = await to_thread.run_sync(_names_in, folder, stem, limiter=self._limit)
+        taken = {(w.file.subfolder.replace("\\", "/"), w.file.filename) for w in known}
+        return [on_disk(name, subfolder) for name in sorted(names) if (subfolder, name) not in taken]
+
+    def _path(self, file: OutputFile) -> Path | None:
+        return inside(self.output_dir, file.subfolder, file.filename)
+
+
+class HttpShelf:
+    """The server's ``GET /view`` (ComfyUI 0.3.64 and 0.8.0), for a server on another machine."""
+
+    via: Literal["http"] = "http"
+
+    def __init__(self, http: ComfyHttp) -> None:
+        self._http = http
+        self._limit = anyio.CapacityLimiter(AT_ONCE)
+
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
+        """Fetch the frame; a half-written one is answered 200 with what is there, so the proof decides."""
+        async with self._limit:
+            try:
+                async with self._http.view(wanted.file) as body:
+                    return await collect_stream(body.chunks, target, body.mtime, expected=body.size, accept=accept)
+            except Failure as failure:
+                if not failure.code.startswith("server."):
+                    raise
+                return Uncollected(name=wanted.name, reason="unreadable", why=failure.what)
+
+    async def stamp(self, wanted: Wanted) -> Stamp | None:
+        """Return ``None``: asking again costs as much as fetching again."""
+        return None
+
+    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+        """Return nothing: a server does not list its output folder."""
+        return []
+
+
+class EitherShelf:
+    """The output folder, and ``/view`` for a reported frame that is not in it.
+
+    A folder that exists here need not be the server's: behind an SSH tunnel a remote server looks local.
+    """
+
+    via: Literal["disk"] = "disk"
+
+    def __init__(self, disk: DiskShelf, http: HttpShelf) -> None:
+        self._disk, self._http = disk, http
+        self.output_dir = disk.output_dir
+
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
+        """Copy the frame, or fetch it when history reports it and it is not on the disk."""
+        got = await self._disk.take(wanted, target, accept)
+        if isinstance(got, Uncollected) and got.reason == "missing" and wanted.file.node:
+            fetched = await self._http.take(wanted, target, accept)
+            return fetched if isinstance(fetched, Collected) or fetched.reason == "not_whole" else got
+        return got
+
+    async def stamp(self, wanted: Wanted) -> Stamp | None:
+        """Return size and mtime of the file on the disk, if it is there."""
+        return await self._disk.stamp(wanted)
+
+    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+        """Return the frames of the prefix on the disk that nobody reported."""
+        return await self._disk.unreported(prefix, known)
+
+
+def on_disk(name: str, subfolder: str) -> Wanted:
+    """Return the frame ``name`` that was seen in ``subfolder`` of the output folder, reported by nobody."""
+    return Wanted(name=name, file=OutputFile(node="", key="", filename=name, subfolder=subfolder, type="output"))
+
+
+def wanted_of(files: Sequence[OutputFile]) -> tuple[list[Wanted], list[Unsafe]]:
+    """Return the frames that history reports (type ``output``), each under a name of its own, and the unsafe ones.
+
+    A name is unsafe when it could not be a plain file inside any folder; whether links lead out is seen at the disk.
+    """
+    wanted: list[Wanted] = []
+    unsafe: list[Unsafe] = []
+    names: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    for file in files:
+        place = (file.subfolder.replace("\\", "/").strip("/"), file.filename)
+        if file.type != "output" or place in seen:
+            continue
+        seen.add(place)
+        if inside(Path(), file.subfolder, file.filename) is None:
+            unsafe.append(Unsafe(name=f"{file.subfolder}/{file.filename}" if file.subfolder else file.filename))
+            continue
+        name = file.filename
+        if name.lower() in names:  # the same name in two subfolders, or two names that Windows holds for one
+            name = file_name(f"{file.subfolder}-{file.filename}", limit=200)
+        names.add(name.lower())
+        wanted.append(Wanted(name=name, file=file))
+    return wanted, unsafe
+
+
+def _names_in(folder: Path, stem: str) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir() if belongs(entry.name, stem) and entry.is_file()]
+    except OSError:
+        return []

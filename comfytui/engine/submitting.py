@@ -1,0 +1,73 @@
+"""Getting one prompt onto the server, exactly once as far as that can be known.
+
+The prompt id is ours and journalled before the POST. It is no idempotency key, though: a repeated POST runs twice
+(ComfyUI 0.3.64 and 0.8.0). So a POST that may have arrived is never repeated before ``/queue``, then ``/history`` have
+been asked for it.
+"""
+
+from typing import Any
+
+from comfytui.engine.desk import Desk
+from comfytui.errors import Failure
+from comfytui.sources.comfy.failures import TransportFailure
+from comfytui.sources.comfy.wire import PromptRejection, PromptReply
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+"""Seconds between two tries to reach a server that does not answer."""
+
+
+async def submit(
+    desk: Desk, prompt: dict[str, Any], prompt_id: str, *, perhaps_sent: bool = False
+) -> PromptReply | PromptRejection:
+    """Post ``prompt`` under ``prompt_id``, waiting for a server that is away; return what the server said.
+
+    ``perhaps_sent``: somebody may have posted it before. Raises ``Failure`` ``server.lost`` when the server stays away
+    for ``server_wait_seconds``, and other failures as they come.
+    """
+    began = desk.clock.monotonic()
+    pause = FIRST_PAUSE
+    arrived_perhaps = perhaps_sent
+    while True:
+        try:
+            if arrived_perhaps and await known(desk, prompt_id):
+                return PromptReply(prompt_id=prompt_id, number=None, warnings=())
+            arrived_perhaps = False
+            return await desk.http.submit(prompt, prompt_id, desk.client_id)
+        except Failure as failure:
+            if failure.code not in ("server.unreachable", "server.timeout"):
+                raise
+            arrived_perhaps = arrived_perhaps or getattr(failure, "may_have_arrived", False)
+            if desk.clock.monotonic() - began + pause > desk.policy.server_wait_seconds:
+                raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
+        await desk.clock.sleep(pause)
+        pause = min(LONGEST_PAUSE, pause * 2)
+
+
+async def known(desk: Desk, prompt_id: str) -> bool:
+    """Tell whether the server has the prompt: ``/queue`` first, then ``/history``, since it moves from one to other."""
+    if (await desk.http.queue()).where(prompt_id) is not None:
+        return True
+    return await desk.http.history(prompt_id) is not None
+
+
+async def withdraw(desk: Desk, prompt_id: str, within: float = 30.0, every: float = 2.0) -> bool:
+    """Take our prompt off the server: delete it while it waits, interrupt it (by id) while it runs.
+
+    An interrupt may be lost, so it is repeated until the prompt has left the queue. Returns whether it has, ``within``
+    that many seconds. Nobody else's prompt is touched.
+    """
+    began = desk.clock.monotonic()
+    while True:
+        try:
+            match (await desk.http.queue()).where(prompt_id):
+                case None:
+                    return True
+                case "pending":
+                    await desk.http.delete_pending([prompt_id])
+                case "running":
+                    await desk.http.interrupt(prompt_id)
+        except TransportFailure:
+            pass
+        if desk.clock.monotonic() - began >= within:
+            return False
+        await desk.clock.sleep(min(every, 0.2 if desk.clock.monotonic() - began < 1 else every))
