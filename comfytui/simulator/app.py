@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ Json = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_UPLOAD = 100 * 1024 * 1024
+LINGER = "hh" if sys.platform == "win32" else "ii"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -103,7 +105,7 @@ def reset_connection(request: web.Request) -> web.Response:
     if transport is not None:
         raw = transport.get_extra_info("socket")
         if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(LINGER, 1, 0))
         transport.abort()
     return web.Response()
 

@@ -59,6 +59,7 @@ def frame_names(prefix: str, base: Path, size: tuple[int, int], now: float) -> F
     """Return the names for a `filename_prefix`, and create the subfolder; the counter is the largest there + 1.
 
     `size` is (width, height) and `now` epoch seconds: both may be written into the name by %width%, %year% etc.
+    The subfolder has the separators of the server's own system, as ComfyUI tells it.
     Raises OutsideFolder for a prefix that leads out of `base`.
     """
     prefix = _filled_in(prefix, size, now)
@@ -70,7 +71,7 @@ def frame_names(prefix: str, base: Path, size: tuple[int, int], now: float) -> F
             f"\n full_output_folder: {folder}\n         output_dir: {base}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    subfolder = "" if inner.parent == Path() else inner.parent.as_posix()
+    subfolder = "" if inner.parent == Path() else str(inner.parent)
     numbers = [_number(path.name, inner.name) for path in folder.iterdir()]
     return FrameNames(folder, inner.name, max(numbers, default=0) + 1, subfolder)
 
