@@ -381,3 +381,17 @@ def thousand(scenes: int = 1000) -> Script:
     name = f"scene-{scenes // 2:03d}"
     script.queued(name).queued(f"scene-{scenes // 2 + 1:03d}").executing(name).wait(5).progress(name, 5)
     return script.caught_up()
+
+
+def held() -> Script:
+    """A queue that a person holds."""
+    script = Script().opened(4).reached().rendered("scene-001").queued("scene-002").executing("scene-002").wait(8)
+    return script.progress("scene-002", 6).tell(e.QueueHeld(held=True)).gpu_history(60, devices=2).pulse().caught_up()
+
+
+def gone() -> Script:
+    """A run whose runner died while a scene executed."""
+    script = Script().opened(4).reached().rendered("scene-001").queued("scene-002").executing("scene-002").wait(8)
+    script.progress("scene-002", 6).caught_up().wait(30)
+    script.items.append(FeedChanged(live=False, why="the runner's socket closed"))
+    return script.wait(300)

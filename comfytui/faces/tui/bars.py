@@ -1,6 +1,6 @@
 """The lines at the edges of the screen: header, tabs (compact), footer, and the message above the footer."""
 
-from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName, footer_keys
+from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName
 from comfytui.faces.tui.panes.figures import clock_face, plural, roughly
 from comfytui.faces.tui.panes.line import Line, Role, join, line_width, safe, spread, wrap
 from comfytui.faces.tui.panes.line_list import LineList
@@ -53,10 +53,10 @@ def _figures(view: View) -> list[tuple[int, Line]]:
     parts: list[tuple[int, Line]] = []
     over = sum(scene.over for scene in state.scenes)
     parts.append((5, ((f"{over:,}/{plural(len(state.scenes), 'scene')}", "text"),)))
-    end = run.ended_at or (view.now if view.running else state.at) or view.now
+    end = run.ended_at or view.until
     elapsed = clock_face((end - run.opened_at).total_seconds())
     parts.append((1, ((elapsed, "strong"),)))
-    if view.running:
+    if view.running and run.settled_at is None and not run.held and state.server.answering is not False:
         left = "ETA learning" if view.remaining is None else f"~{roughly(view.remaining)} left"
         role: Role = "dim" if view.remaining is None else "text"
         parts.append((2, ((left, role),)))
@@ -75,18 +75,6 @@ def tabs_line(focused: PaneName, width: int, note: Line = ()) -> Line:
         spans.append(((f"[{label}]", "key"),) if name == focused else ((f" {label} ", "dim"),))
     tabs = join(spans, "")
     return spread(tabs, note if line_width(tabs) + line_width(note) < width else (), width)
-
-
-def footer_line(focused: str, view: View, width: int) -> Line:
-    """Return the keys that the focused pane offers now, as many as fit; help and leave stay."""
-    held = view.state.run is not None and view.state.run.held
-    pairs = list(footer_keys(focused, held, view.paused, view.readonly))
-    while pairs:
-        line = join([((face, "key"), (f" {label}", "dim")) for face, label in pairs])
-        if line_width(line) <= width - 2 or len(pairs) <= 2:
-            return ((" ", "text"), *line)
-        del pairs[-3 if len(pairs) > 2 else -1]
-    return ()
 
 
 class Message(LineList):

@@ -1,6 +1,5 @@
 """Every key of the dashboard, once: bindings, footer, help screen and the table in the README come from here."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -161,13 +160,3 @@ def key_table_markdown() -> str:
         shown = ", ".join(f"`{name}`" for name in names(one.keys).split(", "))
         rows.append(f"| {shown} | {WHERE[one.place]} | {one.tooltip} |")
     return "\n".join(rows) + "\n"
-
-
-def footer_keys(focused: str, held: bool, paused: bool, readonly: bool) -> Iterable[tuple[str, str]]:
-    """Return ``(key, label)`` for the footer: what the keys do now, and only those that do something."""
-    for name in FOOTERS[focused]:
-        one = key(name)
-        if readonly and one.changes:
-            continue
-        label = {"hold": "Release" if held else "Hold", "pause": "Resume" if paused else "Pause"}.get(name, one.label)
-        yield one.face, label

@@ -15,7 +15,7 @@ class Wish(NamedTuple):
     """How many lines the two panes at the side would like to have."""
 
     health: int = 9
-    gpu: int = 6
+    gpu: int = 8
 
 
 WIDE = (120, 30)
@@ -41,7 +41,7 @@ def places(size: Size, shape: Shape, focused: PaneName, zoomed: bool, wish: Wish
 
 
 def _wide(width: int, height: int, wish: Wish) -> dict[PaneName, Region]:
-    side = min(64, max(42, width * 36 // 100))
+    side = min(72, max(42, width * 36 // 100))
     main = width - side
     log = max(7, height * 24 // 100)
     health = min(max(8, wish.health + 2), height // 2 - 4)

@@ -33,6 +33,7 @@ class Palette:
     strong: str
     dim: str
     faint: str
+    rule: str
     border: str
     accent: str
     spark: str
@@ -60,8 +61,9 @@ FLIGHT_DECK = Palette(
     sheet="#121820",
     text="#c5ced8",
     strong="#eef2f6",
-    dim="#8291a1",
-    faint="#46525f",
+    dim="#93a1b0",
+    faint="#717f8d",
+    rule="#36424f",
     border="#2a3542",
     accent="#6fc3df",
     spark="#3f88a3",
@@ -80,8 +82,9 @@ DAYLIGHT = Palette(
     sheet="#f5f3ee",
     text="#2c343c",
     strong="#0c1217",
-    dim="#5f6974",
-    faint="#a9aeb2",
+    dim="#535d67",
+    faint="#6c747b",
+    rule="#c3c2bb",
     border="#cfccc4",
     accent="#0f6a8a",
     spark="#6ba3ba",
@@ -128,11 +131,11 @@ def textual_theme(palette: Palette) -> Theme:
         dark=palette.dark,
         variables={
             "sheet": palette.sheet,
-            "quiet": palette.border,
-            "dim": palette.dim,
-            "block-cursor-background": palette.select,
-            "block-cursor-foreground": palette.strong,
+            "chosen": palette.select,
+            "strong": palette.strong,
             "input-selection-background": palette.select,
+            "scrollbar": palette.border,
+            "scrollbar-background": palette.sheet,
         },
     )
 
@@ -169,7 +172,7 @@ UNICODE = Glyphs(
     full="━",
     half="╸",
     rest="─",
-    spark="▁▂▃▄▅▆▇",
+    spark="▁▂▃▄▅▆▇█",
     waiting="·",
     queued="○",
     executing="▶",
@@ -194,7 +197,7 @@ ASCII = Glyphs(
     spark="_.,-=+*#",
     waiting=".",
     queued="o",
-    executing=">",
+    executing="*",
     collecting="%",
     done="+",
     failed="x",

@@ -1,6 +1,6 @@
 """What every pane is shown: one moment of the run, and how this dashboard stands to it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Protocol, runtime_checkable
 
@@ -40,9 +40,10 @@ class View:
         run = self.state.run
         return run is not None and run.ended_at is None and not run.observing and self.lane.live is not False
 
-    def at(self, now: datetime) -> "View":
-        """Return the same view at another time."""
-        return replace(self, now=now)
+    @property
+    def until(self) -> datetime:
+        """Until when what goes on is known to have gone on: now, or the last event of a run that nobody drives."""
+        return self.now if self.lane.live is not False else self.state.at or self.now
 
     def wall(self, moment: datetime, seconds: bool = True) -> str:
         """Return ``moment`` as the wall clock shows it here."""
@@ -77,7 +78,7 @@ def state_words(view: View) -> list[tuple[str, Role]]:
     elif run.observing:
         words.append(("WATCHING", "accent"))
     else:
-        words.append(("RUNNING", "accent"))
+        words.append(("RUNNING" if run.settled_at is None else "FINISHING", "accent"))
     if view.paused:
         words.append(("PAUSED", "caution"))
     if view.readonly:

@@ -72,22 +72,28 @@ def entry_line(entry: Entry, view: View, width: int) -> Line:
 
 def head(width: int) -> Line:
     """Return the names of the columns."""
-    name = left("name", width - STATE - SIZE - AGE - 2)
-    return ((name + "  " + left("state", STATE) + right("size", SIZE) + right("age", AGE), "faint"),)
+    state = _state_width(width)
+    name = left("name", width - state - SIZE - AGE - 2)
+    return ((name + "  " + left("state", state) + right("size", SIZE) + right("age", AGE), "faint"),)
 
 
 def line_of(row: FrameRow, view: View, width: int) -> Line:
     """Return one frame as a line of ``width`` cells. Of a long name the end is kept: it carries the number."""
     sign, word, role = _LOOKS[row.state]
-    room = width - STATE - SIZE - AGE - 2
-    name = left(clip_start(safe(row.name), room), room)
-    size = file_size(row.bytes) if row.bytes else ""
+    state = _state_width(width)
+    room = width - state - SIZE - AGE - 2
+    told = word if state < STATE else f"{getattr(view.glyphs, sign)} {word}"
     return (
-        (name, "text" if row.state in ("proven", "writing") else role),
+        (left(clip_start(safe(row.name), room), room), "text" if row.state in ("proven", "writing") else role),
         ("  ", "text"),
-        (left(f"{getattr(view.glyphs, sign)} {word}", STATE), role),
-        (right(size, SIZE) + right(age(view.now - row.at), AGE), "dim"),
+        (left(told, state), role),
+        (right(file_size(row.bytes) if row.bytes else "", SIZE) + right(age(view.now - row.at), AGE), "dim"),
     )
+
+
+def _state_width(width: int) -> int:
+    """Return the cells of the state: where room is short the word stands without its sign."""
+    return STATE if width >= 38 else STATE - 2
 
 
 def _note(rows: tuple[FrameRow, ...]) -> Line:

@@ -14,8 +14,11 @@ from comfytui.model.state import GpuMoment
 SPAN = 120.0
 """Seconds that the sparklines show."""
 
-LABEL, FIGURE = 6, 7
-"""Cells left and right of a sparkline."""
+LABEL, FIGURE, PEAK = 6, 7, 15
+"""Cells left of a sparkline, right of it, and right of it where the peak stands there too."""
+
+TALLEST = 10
+"""Lines that a sparkline takes at most."""
 
 STALE = 10.0
 """Seconds after which the newest reading is no longer called "now"."""
@@ -33,22 +36,30 @@ class GpuPane(Pane):
     def wish(self, view: View) -> int:
         """Return how many lines all devices would take."""
         moments = view.state.gpu
-        return 6 * len(moments[-1].devices) if moments and moments[-1].devices else 3
+        return 8 * len(moments[-1].devices) if moments and moments[-1].devices else 2
 
 
 def lines(view: View, width: int, height: int) -> list[Line]:
-    """Return the lines of all devices; with little height the figures move next to the name."""
+    """Return the lines of all devices: the sparklines as tall as ``height`` allows, the figures where they fit."""
     moments = view.state.gpu
     if not moments or not moments[-1].devices:
         return [((text, "dim"),) for text in wrap(f"No GPU figures: {why_none(view)}.", width)]
-    devices = moments[-1].devices
-    roomy = height >= 6 * len(devices) + 1
+    tall, figures = _shape(len(moments[-1].devices), height)
     rows: list[Line] = []
-    for place, device in enumerate(devices):
-        if place and roomy:
+    for device in moments[-1].devices:
+        past = [_at(moment, device.index) for moment in moments]
+        if rows and figures:
             rows.append(BLANK)
-        rows += _device(view, device, [_at(moment, device.index) for moment in moments], width, roomy)
-    return [*rows, _axis(view, width)]
+        rows += _device(view, device, past, width, tall, peaks=not figures)
+        rows += _figures(device, past, width) if figures else []
+    return [*rows, _axis(view, width - LABEL - (FIGURE if figures else PEAK))]
+
+
+def _shape(devices: int, height: int) -> tuple[int, bool]:
+    """Return how many lines a sparkline takes and whether there is room for the figures beneath."""
+    figures = height >= devices * 6
+    room = (height - 1) // devices - (3 if figures else 1)
+    return max(1, min(TALLEST, room // 2)), figures
 
 
 def why_none(view: View) -> str:
@@ -64,27 +75,27 @@ def _at(moment: GpuMoment, index: int) -> GpuFigures | None:
     return next((device for device in moment.devices if device.index == index), None)
 
 
-def _device(view: View, device: GpuFigures, past: list[GpuFigures | None], width: int, roomy: bool) -> list[Line]:
+def _device(
+    view: View, device: GpuFigures, past: list[GpuFigures | None], width: int, tall: int, *, peaks: bool
+) -> list[Line]:
     heat = "" if device.temperature is None else f"{device.temperature:.0f} °C"
     power = "" if device.power is None else f"{device.power:.0f} W"
     side = "  ".join(text for text in (heat, power) if text)
     name = clip(f"{device.index} {safe(device.name)}", width - len(side) - 2)
-    rows: list[Line] = [spread(((name, "text"),), ((side, "dim"),) if side else BLANK, width)]
-
-    peak = max((p.utilization for p in past if p and p.utilization is not None), default=None)
-    load = None if device.utilization is None else f"{device.utilization:.0f} %"
-    rows.append(_spark(view, "load", [p.utilization if p else None for p in past], 100.0, load, width=width))
-    used, total = device.vram_used, device.vram_total
-    share = f"{used / total:.0%}".replace("%", " %") if used is not None and total else None
-    rows.append(_spark(view, "vram", [p.vram_used if p else None for p in past], float(total or 0), share, width=width))
-    if roomy:
-        rows += _figures(device, past, peak, width)
-    return rows
+    total = device.vram_total
+    loads = [p.utilization if p else None for p in past]
+    shares = [p.vram_used / total * 100 if p and p.vram_used is not None and total else None for p in past]
+    return [
+        spread(((name, "text"),), ((side, "dim"),) if side else BLANK, width),
+        *_spark(view, "load", loads, width=width, tall=tall, peak=peaks),
+        *_spark(view, "vram", shares, width=width, tall=tall, peak=peaks),
+    ]
 
 
-def _figures(device: GpuFigures, past: list[GpuFigures | None], peak: float | None, width: int) -> list[Line]:
+def _figures(device: GpuFigures, past: list[GpuFigures | None], width: int) -> list[Line]:
     used, total = device.vram_used, device.vram_total
     most = max((p.vram_used for p in past if p and p.vram_used is not None), default=None)
+    peak = max((p.utilization for p in past if p and p.utilization is not None), default=None)
     of = f"{_mb(used)} of {_mb(total)} MB" if used is not None and total is not None else "VRAM not told"
     parts = [f"peak {_mb(most)}" if most is not None else "", f"load peak {peak:.0f} %" if peak is not None else ""]
     side = ", ".join(part for part in parts if part)
@@ -94,20 +105,26 @@ def _figures(device: GpuFigures, past: list[GpuFigures | None], peak: float | No
 
 
 def _spark(
-    view: View, label: str, readings: Sequence[float | None], top: float, value: str | None, *, width: int
-) -> Line:
-    room = width - LABEL - FIGURE
+    view: View, label: str, readings: Sequence[float | None], *, width: int, tall: int, peak: bool
+) -> list[Line]:
+    """Return ``readings`` (percent) as a sparkline between its label and its present value, and its peak if asked."""
     moments = view.state.gpu
     timed = zip((moment.at for moment in moments), readings, strict=True)
-    drawn = sparkline(buckets(timed, moments[-1].at, SPAN, room), top, view.glyphs.spark)
-    return ((left(label, LABEL), "dim"), (drawn, "spark"), (right(value or "n/a", FIGURE), "text" if value else "dim"))
+    now = "n/a" if readings[-1] is None else f"{readings[-1]:.0f} %"
+    most = max((reading for reading in readings if reading is not None), default=None)
+    told = f"{now}, max {most:.0f}" if peak and most is not None else now
+    figure = PEAK if peak else FIGURE
+    drawn = sparkline(buckets(timed, moments[-1].at, SPAN, width - LABEL - figure), 100.0, view.glyphs.spark, tall)
+    last: Line = ((left(label, LABEL), "dim"), (drawn[-1], "spark"), (right(told, figure), "text"))
+    return [*(((" " * LABEL, "dim"), (line, "spark")) for line in drawn[:-1]), last]
 
 
 def _axis(view: View, width: int) -> Line:
     newest = view.state.gpu[-1].at
     behind = view.now - newest
     present = "now" if behind.total_seconds() < STALE else f"{age(behind)} ago"
-    return ((" " * LABEL + axis(width - LABEL - FIGURE, "-2 min", present, view.glyphs.across), "faint"),)
+    past, rule, last = axis(width, "2 min ago", present, view.glyphs.across)
+    return ((" " * LABEL + past, "faint"), (rule, "rule"), (last, "faint"))
 
 
 def _mb(size: int | None) -> str:

@@ -54,7 +54,7 @@ def queue_words(server: Server) -> str:
     if server.ours is None:
         return "not known yet"
     others = server.others or 0
-    return f"{server.ours:,} ours, {plural(others, 'other')}"
+    return f"{server.ours:,} ours, {plural(others, 'other')}" if server.ours or others else "empty"
 
 
 def lines(view: View, width: int) -> list[Line]:

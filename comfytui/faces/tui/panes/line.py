@@ -13,7 +13,7 @@ from comfytui.untrusted import plain
 
 Role = Literal[
     "text", "strong", "dim", "faint", "border", "focus", "accent", "title", "good", "warn", "bad", "key",
-    "caution", "alarm", "spark",
+    "caution", "alarm", "spark", "rule",
 ]  # fmt: skip
 """What a piece of text is for. Never the only carrier of a meaning: a word or a sign always says the same."""
 
@@ -108,16 +108,33 @@ def wrap(text: str, cells: int) -> list[str]:
     return [*lines, current] if current or not lines else lines
 
 
-def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:
-    """Return ``(start, end)`` of the cells in which two lines differ, or ``None`` when they look the same."""
+def changed_cells(old: Line, new: Line, gap: int = 8) -> list[tuple[int, int]]:
+    """Return ``(start, end)`` of each run of cells in which two lines differ; runs closer than ``gap`` become one."""
     before, after = _cells(old), _cells(new)
     if before == after:
-        return None
-    shorter = min(len(before), len(after))
-    start = next((i for i in range(shorter) if before[i] != after[i]), shorter)
-    end = max(len(before), len(after))
-    while end > start and end <= shorter and before[end - 1] == after[end - 1]:
-        end -= 1
+        return []
+    before += [_NOTHING] * (len(after) - len(before))
+    after += [_NOTHING] * (len(before) - len(after))
+    runs: list[tuple[int, int]] = []
+    for place, (was, now) in enumerate(zip(before, after, strict=True)):
+        if was == now:
+            continue
+        if runs and place - runs[-1][1] < gap:
+            runs[-1] = (runs[-1][0], place + 1)
+        else:
+            runs.append((place, place + 1))
+    return [_whole(before, after, *run) for run in runs]
+
+
+_NOTHING: Span = ("\0", "text")
+
+
+def _whole(before: list[Span], after: list[Span], start: int, end: int) -> tuple[int, int]:
+    """Return a run grown until it cuts no wide character in two; the second half of one is an empty cell."""
+    while start and not (before[start][0] and after[start][0]):
+        start -= 1
+    while end < len(after) and not (before[end][0] and after[end][0]):
+        end += 1
     return start, end
 
 

@@ -91,9 +91,8 @@ class LineList(Widget):
         for y, (old, new) in enumerate(zip(before, rows, strict=True)):
             if old == new:
                 continue
-            cells = (0, self.size.width) if old[1] != new[1] else changed_cells(old[0], new[0])
-            if cells is not None:
-                regions.append(Region(cells[0], y, cells[1] - cells[0], 1))
+            runs = [(0, self.size.width)] if old[1] != new[1] else changed_cells(old[0], new[0])
+            regions += [Region(start, y, end - start, 1) for start, end in runs]
         if regions:
             self.refresh(*regions)
 

@@ -182,8 +182,8 @@ def _progress(sample: Progress | None, width: int, glyphs: Glyphs) -> Line:
     count = f"{sample.value:.0f}/{sample.maximum:.0f}"
     if width < 20:
         done, rest = bar(sample.value, sample.maximum, width - len(count) - 1, glyphs.full, glyphs.half)
-        return ((done, "accent"), (glyphs.rest * rest, "faint"), (f" {count}", "text"))
+        return ((done, "accent"), (glyphs.rest * rest, "rule"), (f" {count}", "text"))
     name = clip(title, max(4, min(14, width - len(count) - 8)))
     room = min(24, width - line_width(((name, "text"),)) - len(count) - 2)
     done, rest = bar(sample.value, sample.maximum, room, glyphs.full, glyphs.half)
-    return ((f"{name} ", "text"), (done, "accent"), (glyphs.rest * rest, "faint"), (f" {count}", "text"))
+    return ((f"{name} ", "text"), (done, "accent"), (glyphs.rest * rest, "rule"), (f" {count}", "text"))

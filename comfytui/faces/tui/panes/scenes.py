@@ -77,7 +77,7 @@ class ScenesPane(Pane):
         if not self._shown:
             return Picture(lines=_nothing(view, bool(self.terms)), note=self._note())
         shape = scene_row.columns(width, self._tally.longest_id)
-        moment = scene_row.Moment(now=view.now, glyphs=view.glyphs, run=view.state.run, progress=view.state.progress)
+        moment = scene_row.Moment(now=view.until, glyphs=view.glyphs, run=view.state.run, progress=view.state.progress)
         shown = self._shown
 
         def line(place: int) -> Line:

@@ -26,18 +26,26 @@ def buckets(
     return found
 
 
-def sparkline(values: Sequence[float | None], top: float, signs: str) -> str:
-    """Return one sign a value, from the lowest of ``signs`` for 0 to the highest for ``top``; a blank for ``None``."""
-    steps = len(signs) - 1
-    if top <= 0:
-        return "".join(" " if value is None else signs[0] for value in values)
-    return "".join(" " if value is None else signs[max(0, min(steps, round(value / top * steps)))] for value in values)
+def sparkline(values: Sequence[float | None], top: float, signs: str, rows: int = 1) -> list[str]:
+    """Return ``rows`` lines, the upper one first, with a column a value: empty for ``None``, full at ``top``.
+
+    The last of ``signs`` fills a cell; it is kept for what stands on a full cell, so that a full line does not touch
+    the line above it.
+    """
+    each = len(signs)
+    most = each * rows - 1
+    levels = [None if v is None else max(1, min(most, round(v / top * most))) if top > 0 else 1 for v in values]
+    lines = []
+    for row in range(rows - 1, -1, -1):
+        heights = (0 if level is None else max(0, min(each, level - row * each)) for level in levels)
+        lines.append("".join(signs[height - 1] if height else " " for height in heights))
+    return lines
 
 
-def axis(width: int, past: str, present: str, rule: str) -> str:
-    """Return a time axis of ``width``: ``past`` at its left end, ``present`` at its right, ``rule`` between."""
+def axis(width: int, past: str, present: str, rule: str) -> tuple[str, str, str]:
+    """Return a time axis of ``width``: ``past`` at its left end, a rule, ``present`` at its right end."""
     room = width - len(past) - len(present) - 2
-    return f"{past} {rule * room} {present}" if room >= 1 else right(present, width)
+    return (past, f" {rule * room} ", present) if room >= 1 else ("", "", right(present, width))
 
 
 def bar(value: float, maximum: float, width: int, full: str, half: str) -> tuple[str, int]:

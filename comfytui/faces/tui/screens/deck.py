@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.layout import Layout
-from textual.screen import Screen
 from textual.widget import Widget
 
-from comfytui.faces.tui.bars import Bar, Message, footer_line, header_line, tabs_line
+from comfytui.faces.tui.bars import Bar, Message, header_line, tabs_line
+from comfytui.faces.tui.footer import footer_line, idle_keys
 from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName, bindings
 from comfytui.faces.tui.layout import DeckLayout, Wish, shape_for
+from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.frames import FramesPane
 from comfytui.faces.tui.panes.gpu import GpuPane
 from comfytui.faces.tui.panes.health import HealthPane
@@ -39,7 +40,7 @@ class PaneGround(Widget):
             self.children[0].refresh(repaint=False, layout=True)  # a child's wish is what clears the cached layout
 
 
-class DeckScreen(Screen[None]):
+class DeckScreen(LeanScreen[None]):
     """Header, tabs (compact only), panes, message, footer."""
 
     BINDINGS = bindings("deck", "lists")
@@ -93,8 +94,9 @@ class DeckScreen(Screen[None]):
     def look(self, view: View) -> None:
         """Show ``view``."""
         self.view = view
-        wish = Wish(health=self.health.wish(view), gpu=self.gpu.wish(view))
-        self.ground.follow_plan(lambda plan: plan.set(wish=wish))
+        if view.lane.caught_up:
+            wish = Wish(health=self.health.wish(view), gpu=self.gpu.wish(view))
+            self.ground.follow_plan(lambda plan: plan.set(wish=wish))
         for pane in self.panes.values():
             pane.look(view)
         self.draw_bars()
@@ -104,9 +106,10 @@ class DeckScreen(Screen[None]):
         if self.view is None:
             return
         width = self.app.size.width
+        idle = idle_keys(self.view, self.scenes.selected, compact=self.has_class("-compact"))
         self.header.write(header_line(self.view, width, self.heading))
         self.tabs.write(tabs_line(self.focused_name, width, self.pane.picture.note))
-        self.footer.write(footer_line(self.focused_name, self.view, width))
+        self.footer.write(footer_line(self.focused_name, self.view, width, idle))
 
     @property
     def focused_name(self) -> PaneName:
@@ -155,14 +158,17 @@ class DeckScreen(Screen[None]):
     def action_move(self, by: int) -> None:
         """Go ``by`` lines down in the focused pane."""
         self.pane.move(by)
+        self.draw_bars()
 
     def action_jump(self, last: bool) -> None:
         """Go to the first or last line of the focused pane."""
         self.pane.jump(last)
+        self.draw_bars()
 
     def action_turn(self, pages: int) -> None:
         """Go ``pages`` pages down in the focused pane."""
         self.pane.turn(pages)
+        self.draw_bars()
 
     def action_pane(self, name: PaneName) -> None:
         """Give the keys to a pane."""

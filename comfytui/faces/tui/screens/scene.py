@@ -4,10 +4,11 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 
-from comfytui.faces.tui.bars import Bar, Message, footer_line, header_line
+from comfytui.faces.tui.bars import Bar, Message, header_line
+from comfytui.faces.tui.footer import footer_line, idle_keys
 from comfytui.faces.tui.keys import bindings, bindings_of
+from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.line import safe
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
@@ -48,7 +49,7 @@ class ScenePane(Pane):
             self.rebuild()
 
 
-class SceneScreen(Screen[None]):
+class SceneScreen(LeanScreen[None]):
     """Header, the scene's text, footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("scene", "lists"), *bindings_of("rerun", "cancel", "copy")]
@@ -78,8 +79,9 @@ class SceneScreen(Screen[None]):
         """Draw header and footer."""
         if self.view is not None:
             width = self.app.size.width
+            idle = idle_keys(self.view, self.view.state.scene(self.scene_id))
             self.header.write(header_line(self.view, width, self.heading))
-            self.footer.write(footer_line("scene", self.view, width))
+            self.footer.write(footer_line("scene", self.view, width, idle))
 
     def on_resize(self) -> None:
         """Draw the edges for the new size."""

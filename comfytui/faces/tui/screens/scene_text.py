@@ -147,17 +147,21 @@ def _so_far(view: View, attempt: Attempt) -> list[tuple[str, str]]:
 
 
 def _field(name: str, figure: str, meaning: str, width: int) -> Section:
+    """Return a field: name, value and meaning side by side where they fit, else the meaning beneath."""
     role: Role = "dim" if figure in ("null", "none") else "text"
     room = width - NAME - FIGURE
     if room >= 24 and len(figure) < FIGURE:
-        parts = wrap(meaning, room)
-        first: Line = ((left(name, NAME), "dim"), (left(figure, FIGURE), role), (parts[0], "faint"))
-        return [first, *(((" " * (NAME + FIGURE) + part, "faint"),) for part in parts[1:])]
-    if len(name) + len(figure) + 2 <= width:
-        lines: Section = [((left(name, min(NAME, width - len(figure) - 2)), "dim"), ("  ", "text"), (figure, role))]
-    else:
-        lines = [((clip(name, width), "dim"),), *((("  " + part, role),) for part in wrap(figure, width - 2))]
-    return [*lines, *((("  " + part, "faint"),) for part in wrap(meaning, width - 2))]
+        first, *rest = wrap(meaning, room)
+        line: Line = ((left(name, NAME), "dim"), (left(figure, FIGURE), role), (first, "faint"))
+        return [line, *(((" " * (NAME + FIGURE) + part, "faint"),) for part in rest)]
+    column = NAME if width - NAME >= 20 else 2
+    first, *rest = wrap(figure, width - column)
+    start: Section = [((left(name, NAME), "dim"), (first, role))] if column == NAME else [
+        ((name, "dim"),), ((" " * column + first, role),)
+    ]  # fmt: skip
+    lines: Section = [*start, *(((" " * column + part, role),) for part in rest)]
+    under = column if room >= 24 else 2
+    return [*lines, *(((" " * under + part, "faint"),) for part in wrap(meaning, width - under))]
 
 
 def history(view: View, attempt: Attempt, width: int) -> Section:
