@@ -147,6 +147,7 @@ async def test_hang_ends_by_interrupt_only(tmp_path: Path) -> None:
 async def test_hang_that_nothing_ends(tmp_path: Path) -> None:
     async with asking(tmp_path, faults=Faults(Hang(interruptible=False))) as asker:
         prompt_id = await asker.submit()
+        await asyncio.sleep(1)
         await asker.post("/interrupt", {"prompt_id": prompt_id})
         await asyncio.sleep(3600)
         assert await asker.entry(prompt_id) is None
