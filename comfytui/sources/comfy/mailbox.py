@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from comfytui.sources.comfy.messages import (
     Malformed,
@@ -40,16 +41,17 @@ def latest_wins(message: object) -> Hashable | None:
 
 
 class Mailbox(Generic[_Item]):
-    """A queue whose writer never waits. One task reads.
+    """A queue whose writer never waits, and an async iterator over it for the one task that reads.
 
     A message that supersedes one still waiting takes its place at the END: what is read is always in the order in
-    which it came, with superseded ones left out.
+    which it came, with superseded ones left out. A read that is cancelled loses nothing.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, _Item | Message] = {}
         self._count = 0
         self._arrival = anyio.Event()
+        self._closed = False
 
     def put(self, item: _Item | Message) -> bool:
         """Add an item; return ``False`` when so many wait that the reader should be told to look anew."""
@@ -67,9 +69,20 @@ class Mailbox(Generic[_Item]):
         """Forget everything that waits."""
         self._waiting.clear()
 
-    async def get(self) -> _Item | Message:
-        """Wait for the next item, and take it out."""
+    def close(self) -> None:
+        """End the iteration at once."""
+        self.clear()
+        self._closed = True
+        self._arrival.set()
+
+    def __aiter__(self) -> "Mailbox[_Item]":
+        return self
+
+    async def __anext__(self) -> _Item | Message:
+        await checkpoint()  # a reader that always finds something must not keep the socket from being drained
         while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
             self._arrival = anyio.Event()
             await self._arrival.wait()
         return self._waiting.pop(next(iter(self._waiting)))

@@ -12,55 +12,38 @@ the server's state (``/queue`` first, then ``/history/<id>``) after every :class
 """
 
 import random
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import anyio
 import httpx
-import wsproto.connection
-import wsproto.events
 from anyio.abc import TaskGroup
-from httpx_ws import (
-    AsyncWebSocketSession,
-    HTTPXWSException,
-    WebSocketDisconnect,
-    WebSocketNetworkError,
-    WebSocketUpgradeError,
-    aconnect_ws,
-)
 from msgspec import Struct
-from wsproto.utilities import ProtocolError
 
 from comfytui.clock import Clock
 from comfytui.sources.comfy.address import ServerAddress, new_client
+from comfytui.sources.comfy.deadline import happens
 from comfytui.sources.comfy.failures import of_answer, of_exception
 from comfytui.sources.comfy.mailbox import Mailbox
-from comfytui.sources.comfy.messages import Message, decode_binary, decode_text
-from comfytui.untrusted import plain
+from comfytui.sources.comfy.messages import FeatureFlags, Message
 
-HELLO: Final = '{"type":"feature_flags","data":{"supports_preview_metadata":true}}'
-MAX_MESSAGE: Final = 64 * 1024 * 1024
-"""Bytes of one message; SaveImageWebsocket sends whole frames, 1.25 MB and more."""
-READ_SIZE: Final = 256 * 1024
-"""Bytes of one read: big previews cost half as much CPU as with the library's 64 KiB."""
+if TYPE_CHECKING:
+    from comfytui.sources.comfy.session import NotOpened, Session
+
 TIMEOUT: Final = 10.0
-"""Seconds for the upgrade, and then for the first message, which every server sends at once."""
-PING: Final = 20.0
-"""Seconds between two pings, and to wait for the answer to one."""
-GOODBYE: Final = 1.0
-"""Seconds to wait for the server's answer to our close."""
-SHORTEST_PAUSE: Final = 0.05
+"""Seconds for each step of the upgrade."""
+SETTLE: Final = 0.05
 """Seconds before the same client id is used again, so that the server has forgotten the old connection."""
-FIRST_PAUSE: Final = 0.25
-LONGEST_PAUSE: Final = 15.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+"""Seconds before a new try, the shortest and the longest."""
 STEADY: Final = 5.0
 """Seconds after which a connection counts as one that held."""
 
 
 class SocketOpened(Struct, frozen=True):
-    """The socket is connected and hears. Messages may have been missed: look at the server's state now."""
+    """A new connection hears. Messages may have been missed: look at the server's state now."""
 
 
 class SocketClosed(Struct, frozen=True):
@@ -85,15 +68,15 @@ def pause_before(tries: int, jitter: float) -> float:
     0: the last one was closed on purpose. ``jitter``, from 0 to 1, spreads the clients of a server that comes back.
     """
     if tries == 0:
-        return SHORTEST_PAUSE
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))
-    return max(SHORTEST_PAUSE, longest * (0.5 + 0.5 * jitter))
+        return SETTLE
+    return min(LONGEST_PAUSE / 2, FIRST_PAUSE * 2.0 ** min(tries - 1, 20)) * (1 + jitter)
 
 
 class ComfySocket:
     """A socket for ``client_id`` that connects again for ever; an async context manager that owns its one task.
 
-    Read it with :meth:`messages`, from one task. ``jitter`` gives numbers from 0 to 1.
+    Read it with :meth:`messages`, from one task. ``jitter`` gives numbers from 0 to 1. Entering raises ``Failure``
+    ``server.unreachable`` for proxy settings that cannot be used; what the block raises passes as it is.
     """
 
     def __init__(
@@ -113,10 +96,11 @@ class ComfySocket:
         self._mailbox: Mailbox[SocketOpened | SocketClosed | SocketRefused] = Mailbox()
         self._resources = AsyncExitStack()
         self._group: TaskGroup | None = None
-        self._listening: anyio.CancelScope | None = None
-        self._pausing: anyio.CancelScope | None = None
-        self._opened = anyio.Event()
-        self._on_purpose = False
+        self._session: Session | None = None
+        self._hears = anyio.Event()
+        self._hurry = anyio.Event()
+        self._left: Literal["", "told", "quietly"] = ""
+        self._answers = False
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -129,38 +113,42 @@ class ComfySocket:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._group is not None
-        self._group.cancel_scope.cancel()
-        if kind is not None and issubclass(kind, anyio.get_cancelled_exc_class()):
-            await self._resources.__aexit__(kind, error, trace)
-        else:  # the error of the block is its own: the task group would wrap it into a group
-            await self._resources.aclose()
+    ) -> bool | None:
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
+        try:
+            if isinstance(error, Exception):  # the block's own: the task group would wrap it
+                kind = error = trace = None
+            return await self._resources.__aexit__(kind, error, trace)
+        finally:
+            self._mailbox.close()
 
-    async def messages(self) -> AsyncIterator[SocketEvent]:
-        """Yield what comes, in order and without end; superseded progress, previews and status are left out."""
-        while True:
-            yield await self._mailbox.get()
+    def messages(self) -> AsyncIterator[SocketEvent]:
+        """Return what comes, in order, until the context ends; superseded progress, previews and status are left out.
+
+        A reader that falls 10,000 messages behind is told so by a :class:`SocketClosed`, and loses them.
+        """
+        return self._mailbox
 
     def reconnect(self) -> None:
         """Close the present connection properly and make a new one; while waiting to try again, try now."""
-        if self._listening is not None:
-            self._on_purpose = True
-            self._listening.cancel()
-        elif self._pausing is not None:
-            self._pausing.cancel()
+        self._renew("told")
 
     async def probe(self, within: float = 5.0) -> bool:
         """Return whether the socket hears, in at most ``within`` seconds. This makes a new connection.
 
         For when the socket is silent though HTTP tells that there was something to hear. On ``True`` there is a new
-        connection that hears, and a :class:`SocketOpened` to follow up; on ``False`` it goes on trying.
+        connection that the server was seen to answer on, and a :class:`SocketOpened` to follow up (no
+        :class:`SocketClosed`: nothing is wrong); on ``False`` the socket goes on trying.
         """
-        opened = self._opened
-        self.reconnect()
-        with anyio.move_on_after(within):
-            await opened.wait()
-        return opened.is_set()
+        self._hears = anyio.Event()
+        self._renew("quietly")
+        return await happens(self._hears, self._clock, within)
+
+    def _renew(self, how: Literal["told", "quietly"]) -> None:
+        if self._session is not None and self._session.leave("a new connection is made"):
+            self._left = how
+        self._hurry.set()
 
     # --- connecting ---------------------------------------------------------------------------------------------
 
@@ -168,122 +156,51 @@ class ComfySocket:
         tries = 0
         while True:
             began = self._clock.monotonic()
-            event = await self._connection(client)
-            held = isinstance(event, SocketClosed) and self._clock.monotonic() - began >= STEADY
-            tries = 0 if self._on_purpose else 1 if held else tries + 1
-            self._on_purpose = False
-            self._mailbox.put(event)
-            with anyio.CancelScope() as self._pausing:
-                await self._clock.sleep(pause_before(tries, self._jitter()))
-            self._pausing = None
+            ended = await self._connection(client)
+            held = isinstance(ended, SocketClosed) and self._clock.monotonic() - began >= STEADY
+            tries = 0 if self._left else 1 if held else tries + 1
+            if self._left != "quietly":
+                self._mailbox.put(ended)
+            self._left = ""
+            await self._pause(pause_before(tries, self._jitter()))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; :meth:`reconnect` cuts it short, but never below SETTLE."""
+        self._hurry = anyio.Event()
+        await self._clock.sleep(SETTLE)
+        if seconds > SETTLE:
+            await happens(self._hurry, self._clock, seconds - SETTLE)
 
     async def _connection(self, client: httpx.AsyncClient) -> SocketClosed | SocketRefused:
         """Connect and listen until the connection ends; return how it ended."""
-        ended: SocketClosed | SocketRefused = SocketRefused("it ended before it began")
-        connecting = aconnect_ws(
-            self._address.ws_url(self._client_id),
-            client,
-            max_message_size_bytes=READ_SIZE,  # the name misleads: it is how much is read at a time
-            keepalive_ping_interval_seconds=PING,
-            keepalive_ping_timeout_seconds=PING,
-            session_class=_BoundedSession,
-        )
-        opened = False
-        try:
-            async with connecting as session:
-                opened = True
-                with anyio.CancelScope() as self._listening:
-                    ended = SocketClosed(await self._listen(session))
-                if self._listening.cancelled_caught:
-                    ended = SocketClosed("a new connection is made")
-                    await _say_goodbye(session)
-                self._listening = None
-        except* WebSocketUpgradeError as group:
-            ended = self._refusal(_first(group))
-        except* (HTTPXWSException, httpx.HTTPError, httpx.InvalidURL, ProtocolError, OSError, KeyError) as group:
-            # KeyError: httpx-ws stumbles over the answer to a ping that it did not send
-            ended = SocketClosed("the connection broke") if opened else self._refusal(_first(group))
-        self._listening = None
-        return ended
+        from comfytui.sources.comfy.session import NotOpened, Session
 
-    def _refusal(self, error: BaseException) -> SocketRefused:
+        session = Session(self._clock, self._take, self._opened)
+        self._session = session
+        try:
+            url = self._address.ws_url(self._client_id)
+            return SocketClosed(await session.run(client, url, must_answer=self._answers))
+        except NotOpened as failure:
+            return self._refusal(failure)
+        finally:
+            self._session = None
+
+    def _opened(self) -> None:
+        self._mailbox.put(SocketOpened())
+
+    def _take(self, message: Message) -> bool:
+        if isinstance(message, FeatureFlags):
+            self._answers = True
+            self._hears.set()
+        if self._mailbox.put(message):
+            return True
+        self._mailbox.clear()
+        return False
+
+    def _refusal(self, failure: "NotOpened") -> SocketRefused:
         request = "GET /ws"
-        if isinstance(error, WebSocketUpgradeError):
-            failure = of_answer(self._address, request, error.response)
-            status = error.response.status_code
-            return SocketRefused(f"HTTP {status}", failure.code if failure else "server.not_comfyui")
-        if isinstance(error, Exception):
-            failure = of_exception(self._address, request, error, TIMEOUT)
-            return SocketRefused(str(failure.words.get("why", "no answer in time")), failure.code)
-        return SocketRefused("no connection")
-
-    async def _listen(self, session: AsyncWebSocketSession) -> str:
-        """Put everything that comes into the mailbox until the connection ends; return why it ended."""
-        try:
-            await session.send_text(HELLO)
-            received = await session.receive(TIMEOUT)
-            self._mailbox.put(SocketOpened())
-            self._opened.set()
-            self._opened = anyio.Event()
-            while self._keep(received):
-                received = await session.receive()
-            self._mailbox.clear()
-            return "the messages were not read for too long"
-        except TimeoutError:
-            return f"it is deaf: nothing came within {TIMEOUT:g} s"
-        except WebSocketDisconnect as goodbye:
-            reason = f" ({plain(goodbye.reason, 100)})" if goodbye.reason else ""
-            return f"the server closed it with code {goodbye.code}{reason}"
-        except WebSocketNetworkError:
-            return "the connection broke"
-
-    def _keep(self, received: wsproto.events.Event) -> bool:
-        if isinstance(received, wsproto.events.TextMessage):
-            return self._mailbox.put(decode_text(received.data))
-        if isinstance(received, wsproto.events.BytesMessage):
-            return self._mailbox.put(decode_binary(bytes(received.data)))
-        return True
-
-
-async def _say_goodbye(session: AsyncWebSocketSession) -> None:
-    """Close properly and wait for the server's answer: only then has it begun to forget this connection."""
-    with anyio.move_on_after(GOODBYE):
-        try:
-            await session.send(wsproto.events.CloseConnection(1000))
-            while True:
-                await session.receive()
-        except (HTTPXWSException, ProtocolError):
-            return
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error in a group, however deep."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-class _BoundedConnection(wsproto.connection.Connection):
-    """Closes the connection when a message grows beyond MAX_MESSAGE: httpx-ws collects fragments without a limit."""
-
-    _size = 0
-
-    def events(self) -> Generator[wsproto.events.Event, None, None]:
-        for event in super().events():
-            if isinstance(event, wsproto.events.Message):
-                self._size += len(event.data)
-                if self._size > MAX_MESSAGE:
-                    yield wsproto.events.CloseConnection(1009, "message too large")
-                    return
-                if event.message_finished:
-                    self._size = 0
-            yield event
-
-
-class _BoundedSession(AsyncWebSocketSession):
-    """A session over a :class:`_BoundedConnection`."""
-
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        self.connection = _BoundedConnection(wsproto.ConnectionType.CLIENT)
+        if failure.answer is not None:
+            found = of_answer(self._address, request, failure.answer)
+            return SocketRefused(f"HTTP {failure.answer.status_code}", found.code if found else "server.not_comfyui")
+        broken = of_exception(self._address, request, failure.error, TIMEOUT)
+        return SocketRefused(str(broken.words.get("why", f"no answer within {TIMEOUT:g} s")), broken.code)
