@@ -5,7 +5,7 @@ every fact's envelope as it is, samples thinned out, ``{"v":1,"feed":{...}}`` fo
 end ``{"v":1,"summary":{...}}``.
 """
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterator
 from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
@@ -44,13 +44,17 @@ class OutputFormatter(Protocol):
         ...
 
 
-async def follow(items: AsyncIterable[FeedItem], formatter: OutputFormatter, printer: Printer) -> int:
+async def follow(
+    items: AsyncIterator[FeedItem], formatter: OutputFormatter, printer: Printer, *, while_read: bool = False
+) -> int:
     """Print a feed to its end, and return the exit code: the run's own, 1 for a run whose runner died.
 
-    Goes on reading when nobody reads the lines any more.
+    When nobody reads the lines any more it goes on reading the feed, or (``while_read``) ends.
     """
     async for item in items:
         await printer.lines(formatter.on_item(item))
+        if while_read and not printer.open:
+            break
     await printer.lines(formatter.finalize())
     return exit_code(formatter.state)
 

@@ -8,11 +8,15 @@ import anyio.to_thread
 
 
 class Printer:
-    """Writes lines through ``write(bytes)``, in a thread, each batch flushed. ``open`` is false once nobody reads."""
+    """Writes lines through ``write(bytes)``, in a thread, each batch flushed.
+
+    ``open`` is false once nobody reads; ``busy`` is true while a write waits for its reader.
+    """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
         self.open = True
+        self.busy = False
 
     async def lines(self, lines: Iterable[str]) -> None:
         """Write ``lines``, each with a line break; do nothing once the other end is closed.
@@ -23,9 +27,16 @@ class Printer:
         if not data or not self.open:
             return
         try:
-            await anyio.to_thread.run_sync(self._write, data, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(self._write_now, data, abandon_on_cancel=True)
         except (OSError, ValueError):  # EPIPE; EIO of a terminal that hung up; ValueError: a closed file
             self.close()
+
+    def _write_now(self, data: bytes) -> None:
+        self.busy = True
+        try:
+            self._write(data)
+        finally:
+            self.busy = False
 
     def close(self) -> None:
         """Print nothing from now on."""

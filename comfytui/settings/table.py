@@ -32,6 +32,8 @@ class Setting:
     metavar: str = ""
     variable: str | None = None
     policy: str | None = None
+    default: str = ""
+    """What help says of its default; held to the real one by a test."""
 
     @property
     def key(self) -> str:
@@ -50,11 +52,25 @@ class Setting:
 
 
 PLACES = (
-    Setting("server", "server", "ComfyUI's address, or `sim` for the built-in simulator.", "URL", "COMFYTUI_SERVER"),
-    Setting("workflow", "workflow", "smoke, txt2img, svd, or a file in API format.", "NAME|FILE", "COMFYTUI_WORKFLOW"),
+    Setting(
+        "server",
+        "server",
+        "ComfyUI's address, or `sim` for the built-in simulator.",
+        "URL",
+        "COMFYTUI_SERVER",
+        default="http://127.0.0.1:8188",
+    ),
+    Setting(
+        "workflow",
+        "workflow",
+        "smoke, txt2img, svd, or a file in API format.",
+        "NAME|FILE",
+        "COMFYTUI_WORKFLOW",
+        default="txt2img",
+    ),
     Setting("output_dir", "path", "The server's output folder, as seen from here.", "DIR", "COMFYTUI_OUTPUT_DIR"),
-    Setting("runs_dir", "path", "Where run folders are made.", "DIR", "COMFYTUI_RUNS_DIR"),
-    Setting("watch", "watch", "How the output folder is watched: auto, events or poll.", "MODE"),
+    Setting("runs_dir", "path", "Where run folders are made.", "DIR", "COMFYTUI_RUNS_DIR", default="runs"),
+    Setting("watch", "watch", "How the output folder is watched: auto, events or poll.", "MODE", default="auto"),
 )
 LOOKS = (
     Setting("theme", "text", "The colours of the dashboard.", "NAME", "COMFYTUI_THEME"),
@@ -68,6 +84,7 @@ QUEUE = (
         "SECONDS",
         "SCENE_MAX_WAIT_SECONDS",
         "max_wait_seconds",
+        default="600",
     ),
     Setting(
         "max_total_wait",
@@ -76,6 +93,7 @@ QUEUE = (
         "SECONDS",
         "SCENE_MAX_TOTAL_WAIT_SECONDS",
         "max_total_wait_seconds",
+        default="7200",
     ),
     Setting(
         "server_wait",
@@ -83,6 +101,7 @@ QUEUE = (
         "Seconds a silent server is waited for.",
         "SECONDS",
         policy="server_wait_seconds",
+        default="600",
     ),
     Setting(
         "history_max_attempts",
@@ -91,6 +110,7 @@ QUEUE = (
         "N",
         "SCENE_HISTORY_MAX_ATTEMPTS",
         "history_max_attempts",
+        default="0",
     ),
     Setting(
         "poll_interval",
@@ -99,6 +119,7 @@ QUEUE = (
         "SECONDS",
         "SCENE_HISTORY_POLL_INTERVAL_SECONDS",
         "poll_interval_seconds",
+        default="2",
     ),
     Setting(
         "post_execution_timeout",
@@ -107,25 +128,54 @@ QUEUE = (
         "SECONDS",
         "SCENE_POST_EXECUTION_TIMEOUT_SECONDS",
         "post_execution_timeout_seconds",
+        default="30",
     ),
-    Setting("retry_budget", "whole", "Attempts beyond the first.", "N", "SCENE_RETRY_BUDGET", "scene_retry_budget"),
+    Setting(
+        "retry_budget",
+        "whole",
+        "Attempts beyond the first.",
+        "N",
+        "SCENE_RETRY_BUDGET",
+        "scene_retry_budget",
+        default="1",
+    ),
     Setting(
         "frame_floor", "whole", "Proven frames each scene must reach (else the story's).", "N", policy="frame_floor"
     ),
-    Setting("lookahead", "whole", "Prompts that wait on the server behind the one at work.", "N", policy="lookahead"),
+    Setting(
+        "lookahead",
+        "whole",
+        "Prompts that wait on the server behind the one at work.",
+        "N",
+        policy="lookahead",
+        default="1",
+    ),
     Setting(
         "stability",
         "number",
         "Seconds a file rests where its format proves nothing.",
         "SECONDS",
         policy="stability_seconds",
+        default="2",
     ),
-    Setting("stability_retries", "whole", "Looks at such a file.", "N", policy="stability_retries"),
+    Setting("stability_retries", "whole", "Looks at such a file.", "N", policy="stability_retries", default="3"),
     Setting("done_marker", "switch", "Await the producer's <prefix>.done.", policy="done_marker"),
     Setting(
-        "done_marker_timeout", "whole", "Seconds that is awaited.", "SECONDS", policy="done_marker_timeout_seconds"
+        "done_marker_timeout",
+        "whole",
+        "Seconds that is awaited.",
+        "SECONDS",
+        policy="done_marker_timeout_seconds",
+        default="10",
     ),
-    Setting("gpu_interval", "number", "Seconds between two GPU readings.", "SECONDS", policy="gpu_interval_seconds"),
+    Setting(
+        "gpu_interval",
+        "number",
+        "Seconds between two GPU readings.",
+        "SECONDS",
+        policy="gpu_interval_seconds",
+        default="1",
+    ),
     Setting("fast_iteration", "switch", "Short waits and no retry, for trying a workflow out."),
 )
 

@@ -118,6 +118,16 @@ def test_defaults() -> None:
     )
 
 
+def test_help_tells_the_real_defaults(tmp_path: Path) -> None:
+    settings = merge([], tmp_path)
+    for setting in SETTINGS:
+        if setting.default:
+            told = merge([from_flags({setting.name: setting.default}, tmp_path)], tmp_path)
+            assert value_of(told, setting) == value_of(settings, setting), setting.name
+        else:
+            assert value_of(settings, setting) in (None, False), setting.name
+
+
 def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
     assert from_environment({"SCENE_RETRY_BUDGET": " ", "COMFYTUI_SERVER": ""}, tmp_path) == Layer({})
 

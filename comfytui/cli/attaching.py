@@ -1,0 +1,41 @@
+"""``comfytui attach``: a run that another process drives, or one that is over."""
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from comfytui.cli.faces import check_theme, chosen_face, formatter_for, show
+from comfytui.clock import system_clock
+from comfytui.link.feeds import RunFeed
+from comfytui.link.launch import launch_runner
+from comfytui.records.lock import holder_of
+from comfytui.records.rundir import find_run
+from comfytui.settings import load
+
+
+def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
+    """Show the run called ``name`` (an id, a folder, or the latest). In lines: to its end, and return its exit code.
+
+    Raises ``Failure`` ``run.not_found``, ``journal.unreadable``.
+    """
+    settings = load(flags, os.environ, Path.cwd())
+    face = chosen_face(flags)
+    run = find_run(settings.runs_dir, name)
+    clock = system_clock()
+    if not face.headless:
+        check_theme(settings)
+        launch = functools.partial(launch_runner, run, clock, "rerun")
+        feed = RunFeed(run.path, clock, journal=run.journal, launch=launch)
+        show(feed, clock, face, settings, title=f"comfytui {run.run_id}", owns_run=False)
+        return 0
+    import anyio
+
+    from comfytui.faces.headless import follow
+    from comfytui.faces.printer import Printer, to_stdout
+
+    feed = RunFeed(run.path, clock, journal=run.journal, driven=lambda: holder_of(run) is not None, linger=False)
+    formatter = formatter_for(face, clock)
+    code = anyio.run(functools.partial(follow, feed.items(), formatter, Printer(to_stdout), while_read=True))
+    return code if formatter.state.run is not None else 1

@@ -1,0 +1,132 @@
+"""The commands and their flags. Each imports what it needs when it is called, so that help costs nothing."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from comfytui import __version__
+from comfytui.cli.flags import look_flags, output_flags, queue_flags, settings_flags
+
+_PLACES = ("server", "workflow", "output_dir", "runs_dir", "watch")
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="comfytui %(version)s")
+@settings_flags("server", "output_dir", "runs_dir", "watch")
+@look_flags
+@output_flags
+@click.pass_context
+def comfytui(ctx: click.Context, /, **flags: Any) -> int | None:
+    """The flight deck for ComfyUI story runs. Without a command: watch a server.
+
+    Settings come from flags, else from the environment, else from comfytui.toml (in this folder, or in the user's
+    configuration folder). COMFYTUI_TOKEN and COMFYTUI_HEADERS log in to a server.
+    """
+    ctx.obj = flags
+    if ctx.invoked_subcommand is not None:
+        return None
+    from comfytui.cli.observing import observe
+
+    return observe(flags)
+
+
+@comfytui.command()
+@settings_flags(*_PLACES)
+@queue_flags
+@look_flags
+@output_flags
+@click.pass_context
+def demo(ctx: click.Context, /, **flags: Any) -> int:
+    """Render the bundled story on the built-in simulator."""
+    from comfytui.cli.rendering import run_demo
+
+    return run_demo(_with_group(ctx, flags))
+
+
+@comfytui.command()
+@click.argument("story", type=click.Path(path_type=Path))
+@settings_flags(*_PLACES)
+@queue_flags
+@look_flags
+@output_flags
+@click.pass_context
+def run(ctx: click.Context, /, story: Path, **flags: Any) -> int:
+    """Render STORY (.json or .toml), scene by scene. The run outlives this terminal."""
+    from comfytui.cli.rendering import run_story
+
+    return run_story(story, _with_group(ctx, flags))
+
+
+@comfytui.command()
+@click.argument("run_name", metavar="[RUN]", required=False)
+@settings_flags("runs_dir")
+@look_flags
+@output_flags
+@click.pass_context
+def attach(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
+    """Join a run that is under way, or look at one that is over. RUN: its id or folder; else the latest."""
+    from comfytui.cli.attaching import attach_run
+
+    return attach_run(run_name, _with_group(ctx, flags))
+
+
+@comfytui.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@settings_flags("runs_dir")
+@click.option("--json", "as_json", is_flag=True, default=None, help="One line of JSON a run.")
+@click.pass_context
+def validate(ctx: click.Context, /, runs: tuple[str, ...], **flags: Any) -> int:
+    """Check runs (ids or folders) against the contract. Exits 0, 1 for findings, 2 where there is no run."""
+    from comfytui.cli.checking import validate_runs
+
+    return validate_runs(runs, _with_group(ctx, flags))
+
+
+@comfytui.command()
+@click.option("--schema", is_flag=True, help="As JSON Schema instead of Markdown.")
+def contract(schema: bool) -> int:
+    """Print the telemetry contract."""
+    from comfytui.cli.checking import print_contract
+
+    return print_contract(schema)
+
+
+@comfytui.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8188, show_default=True, help="0: a free one.")
+@click.option("--speed", type=click.Choice(["instant", "demo", "realistic"]), default="demo", show_default=True)
+@click.option("--comfyui-version", type=click.Choice(["0.3.64", "0.8.0"]), default="0.8.0", show_default=True)
+@click.option("--output-dir", metavar="DIR", help="Where frames go; else a temporary folder.")
+@click.option("--exit-with-parent", is_flag=True, hidden=True, help="End when standard input does.")
+def sim(**flags: Any) -> int:
+    """Run the ComfyUI simulator by itself, on this machine only."""
+    from comfytui.cli.simulating import simulate
+
+    return simulate(flags)
+
+
+@comfytui.command(hidden=True)
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--reason", type=click.Choice(["run", "resume", "rerun"]), default="run")
+def runner(run_dir: Path, reason: Literal["run", "resume", "rerun"]) -> int:
+    """Drive the run in RUN_DIR: the process behind a dashboard."""
+    from comfytui.cli.driving import drive_detached
+
+    return drive_detached(run_dir, reason)
+
+
+@comfytui.command(hidden=True)
+@click.argument("link_dir", type=click.Path(path_type=Path))
+@settings_flags("server", "output_dir", "watch")
+@click.pass_context
+def observer(ctx: click.Context, /, link_dir: Path, **flags: Any) -> int:
+    """Watch a server for the dashboard that reads LINK_DIR, as long as standard input is open."""
+    from comfytui.cli.observing import observe_for_dashboard
+
+    return observe_for_dashboard(link_dir, _with_group(ctx, flags))
+
+
+def _with_group(ctx: click.Context, flags: dict[str, Any]) -> dict[str, Any]:
+    """Return ``flags`` over those given before the command's name: ``comfytui --headless demo`` works too."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return {**(ctx.obj or {}), **given}

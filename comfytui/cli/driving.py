@@ -1,0 +1,94 @@
+"""Driving a run in this process: in the foreground with lines, or detached as the process behind a dashboard."""
+
+import contextlib
+import os
+import sys
+import uuid
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+
+from comfytui.cli.endings import INTERRUPTED
+from comfytui.cli.interruptions import interruptions
+from comfytui.clock import Clock, system_clock
+from comfytui.engine.credentials import Credentials
+from comfytui.engine.runner import Runner
+from comfytui.faces.headless import OutputFormatter, follow
+from comfytui.faces.printer import Printer
+from comfytui.link.backlog import JournalBacklog
+from comfytui.link.feeds import HubFeed
+from comfytui.link.server import LinkServer
+from comfytui.model.commands import Stop
+from comfytui.model.plan import RunPlan
+from comfytui.records.rundir import RunDir, read_plan
+from comfytui.settings.secrets import headers_of, token_of
+
+Reason = Literal["run", "resume", "rerun"]
+Telling = Callable[[HubFeed], Coroutine[Any, Any, None]]
+
+
+def credentials() -> Credentials:
+    """Return the secrets of the environment. Raises ``Failure`` ``config.value``."""
+    return Credentials(token=token_of(os.environ), headers=headers_of(os.environ))
+
+
+def drive_in_foreground(run: RunDir, plan: RunPlan, formatter: OutputFormatter, printer: Printer) -> int:
+    """Drive ``run`` here, tell it in lines, and return the exit code.
+
+    The run goes on without its lines when nobody reads them or the terminal hangs up. The first interruption stops
+    the run in good order, the second leaves at once (130). Raises ``Failure`` as :class:`Runner` does.
+    """
+
+    async def tell(feed: HubFeed) -> None:
+        await follow(feed.items(), formatter, printer)
+
+    driving = Driving(run, plan, "run", system_clock(), credentials())
+    code = anyio.run(driving.drive, tell, printer.close)
+    if printer.busy:  # a reader that never reads would keep the interpreter from leaving
+        os._exit(code)
+    return code
+
+
+def drive_detached(run_dir: Path, reason: Reason) -> int:
+    """Drive the run in ``run_dir`` for faces that join over the link; return the exit code. Raises ``Failure``."""
+    run = RunDir(run_dir.absolute())
+    driving = Driving(run, read_plan(run), reason, system_clock(), credentials())
+    return anyio.run(driving.drive, None, lambda: None)
+
+
+class Driving:
+    """One process' drive of one run, and what interrupts it."""
+
+    def __init__(self, run: RunDir, plan: RunPlan, reason: Reason, clock: Clock, secrets: Credentials) -> None:
+        self._run, self._clock = run, clock
+        self._runner = Runner(run, plan, clock, secrets, reason)
+        self._stopping = False
+        self._driven = False
+        self._leaving: anyio.CancelScope
+
+    async def drive(self, tell: Telling | None, on_hangup: Callable[[], None]) -> int:
+        """Drive the run, serve the link, and ``tell`` in lines what happens, until all of it is done."""
+        code = INTERRUPTED
+        with self._runner as runner, anyio.CancelScope() as self._leaving, interruptions(self._interrupted, on_hangup):
+            backlog = JournalBacklog(self._run.journal)
+            link = LinkServer(self._run.path, runner.hub, backlog, runner.command, self._clock)
+            async with anyio.create_task_group() as tasks:
+                if tell is not None:
+                    tasks.start_soon(tell, HubFeed(runner.hub, backlog, runner.command))
+                async with link.open():
+                    ended = await runner.drive()
+                self._driven = True
+            code = ended
+        return code
+
+    def _interrupted(self) -> None:
+        """Stop the run in good order; leave at once when that was asked for before, or is all that is left."""
+        if self._stopping or self._driven:
+            self._leaving.cancel()
+            return
+        self._stopping = True
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print("Stopping the run; interrupt again to leave at once.", file=sys.stderr, flush=True)
+        self._runner.command(Stop(id=uuid.uuid4().hex))

@@ -1,0 +1,108 @@
+"""Which face a command shows, and the making of it; a face is imported only once it is chosen."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from comfytui.clock import Clock
+from comfytui.errors import Failure
+from comfytui.model.commands import AnyCommand
+from comfytui.model.envelope import Envelope
+from comfytui.model.events import RunEnded, RunnerStarted
+from comfytui.model.feed import Feed, FeedItem
+from comfytui.settings import Settings
+
+if TYPE_CHECKING:
+    from comfytui.faces.headless import OutputFormatter
+    from comfytui.faces.tui.options import Leaving
+
+Kind = Literal["dashboard", "lines", "json"]
+
+
+@dataclass(frozen=True)
+class Face:
+    """The face that was asked for."""
+
+    kind: Kind
+    verbose: bool = False
+    readonly: bool = False
+
+    @property
+    def headless(self) -> bool:
+        """Whether it prints lines."""
+        return self.kind != "dashboard"
+
+
+def chosen_face(flags: Mapping[str, Any]) -> Face:
+    """Return the face that ``flags`` ask for. Raises ``Failure`` ``terminal.none`` for one that needs a terminal."""
+    kind: Kind = "json" if flags.get("as_json") else "lines" if flags.get("headless") else "dashboard"
+    if kind == "dashboard" and not (_is_terminal(sys.stdin) and _is_terminal(sys.stdout)):
+        raise Failure("terminal.none")
+    return Face(kind, bool(flags.get("verbose")), bool(flags.get("readonly")))
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return stream is not None and bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+    except ValueError:  # closed
+        return False
+
+
+def formatter_for(face: Face, clock: Clock) -> "OutputFormatter":
+    """Return what turns a feed into lines for ``face``."""
+    from comfytui.faces.headless import JsonFormatter, LineFormatter
+
+    if face.kind == "json":
+        return JsonFormatter(verbose=face.verbose)
+    return LineFormatter(clock, progress=_is_terminal(sys.stdout), verbose=face.verbose)
+
+
+def check_theme(settings: Settings) -> None:
+    """Raise ``Failure`` ``config.value`` when there is no such theme."""
+    from comfytui.faces.tui.themes import PALETTES
+
+    if settings.theme is not None and settings.theme not in PALETTES:
+        why = f"{settings.theme!r} is none of {', '.join(PALETTES)}"
+        raise Failure("config.value", place="The theme", why=why)
+
+
+def show(feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str, owns_run: bool) -> "Leaving":
+    """Show the dashboard until it is left, and return how."""
+    from comfytui.faces.tui.app import Dashboard
+    from comfytui.faces.tui.options import DashboardOptions
+    from comfytui.faces.tui.themes import DEFAULT_THEME
+
+    options = DashboardOptions(
+        readonly=face.readonly,
+        owns_run=owns_run,
+        theme=settings.theme or DEFAULT_THEME,
+        ascii=settings.ascii,
+        title=title,
+    )
+    dashboard = Dashboard(feed, clock, options)
+    return dashboard.run() or "detached"
+
+
+class EndNoted:
+    """A feed that takes note of how its run ended: ``exit_code`` is ``None`` while a runner is at it, or was lost."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self.exit_code: int | None = None
+
+    async def items(self) -> AsyncIterator[FeedItem]:
+        """Return the items of the feed as they are."""
+        async for item in self._feed.items():
+            if isinstance(item, Envelope):
+                match item.event:
+                    case RunEnded(exit_code=code):
+                        self.exit_code = code
+                    case RunnerStarted():
+                        self.exit_code = None
+            yield item
+
+    async def send(self, command: AnyCommand) -> None:
+        """Hand ``command`` on. Raises what the feed raises."""
+        await self._feed.send(command)

@@ -1,0 +1,58 @@
+"""The flags of the commands, made from the table of settings."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from comfytui.settings.table import LOOKS, PLACES, QUEUE, Setting
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_BY_NAME = {setting.name: setting for setting in (*PLACES, *LOOKS, *QUEUE)}
+
+
+def settings_flags(*names: str) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command the flags of these settings.
+
+    Values stay texts: the settings check them, so that a flag, a variable and a file are judged by one rule.
+    """
+    return _decorated(_option(_BY_NAME[name]) for name in names)
+
+
+def queue_flags(command: Command) -> Command:
+    """Give ``command`` the flags of the queue's policy."""
+    return settings_flags(*(setting.name for setting in QUEUE))(command)
+
+
+def look_flags(command: Command) -> Command:
+    """Give ``command`` the flags of the dashboard."""
+    readonly = click.option("--readonly", is_flag=True, default=None, help="Send no commands from the dashboard.")
+    return readonly(settings_flags("theme", "ascii")(command))
+
+
+def output_flags(command: Command) -> Command:
+    """Give ``command`` the flags of the headless face."""
+    return _decorated(
+        [
+            click.option("--headless", is_flag=True, default=None, help="Plain lines instead of the dashboard."),
+            click.option("--json", "as_json", is_flag=True, default=None, help="NDJSON instead of the dashboard."),
+            click.option("--verbose", is_flag=True, default=None, help="Progress every second, in lines too."),
+        ]
+    )(command)
+
+
+def _option(setting: Setting) -> Callable[[Command], Command]:
+    if setting.kind == "switch":
+        return click.option(f"{setting.flag}/--no-{setting.flag[2:]}", setting.name, default=None, help=setting.help)
+    default = f" [{setting.default}]" if setting.default else ""
+    return click.option(setting.flag, setting.name, metavar=setting.metavar, default=None, help=setting.help + default)
+
+
+def _decorated(options: Iterable[Callable[[Any], Any]]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(list(options)):
+            command = option(command)
+        return command
+
+    return decorate

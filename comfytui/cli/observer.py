@@ -1,0 +1,95 @@
+"""Watching a server with no run: in this process with lines, or for the dashboard of another."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
+from anyio.lowlevel import current_token
+
+from comfytui.cli.driving import Telling, credentials
+from comfytui.cli.endings import INTERRUPTED
+from comfytui.cli.interruptions import interruptions
+from comfytui.clock import system_clock
+from comfytui.engine.observer import Observer
+from comfytui.faces.headless import OutputFormatter, follow
+from comfytui.faces.printer import Printer
+from comfytui.link.backlog import RecentBacklog
+from comfytui.link.feeds import HubFeed
+from comfytui.link.server import LinkServer
+from comfytui.model.plan import ServerPlan
+from comfytui.settings import Settings
+
+
+def observe_in_lines(settings: Settings, formatter: OutputFormatter, printer: Printer) -> int:
+    """Tell in lines what happens on the server, until interrupted (130) or nobody reads (0)."""
+
+    async def tell(feed: HubFeed) -> None:
+        await follow(feed.items(), formatter, printer, while_read=True)
+
+    code = anyio.run(_observe, settings, None, tell)
+    if printer.busy:  # a reader that never reads would keep the interpreter from leaving
+        os._exit(code)
+    return code
+
+
+def observe_over_link(link_dir: Path, settings: Settings) -> int:
+    """Tell the dashboard that reads ``link_dir`` what happens on the server, until standard input ends (0)."""
+    anyio.run(_observe, settings, link_dir, None)
+    return 0
+
+
+async def _observe(settings: Settings, link_dir: Path | None, tell: Telling | None) -> int:
+    clock = system_clock()
+    observer = Observer(_server(settings), clock, credentials())
+    backlog = RecentBacklog(observer.hub.record_with)
+    interrupted = False
+
+    with anyio.CancelScope() as watching:
+
+        def end() -> None:
+            nonlocal interrupted
+            interrupted = True
+            watching.cancel()
+
+        async def tell_to_the_end(telling: Telling) -> None:
+            await telling(HubFeed(observer.hub, backlog, observer.command))
+            watching.cancel()
+
+        async def serve(folder: Path) -> None:
+            async with LinkServer(folder, observer.hub, backlog, observer.command, clock).open():
+                await anyio.sleep_forever()
+
+        with interruptions(end, end):
+            async with anyio.create_task_group() as tasks:
+                if tell is not None:
+                    tasks.start_soon(tell_to_the_end, tell)
+                if link_dir is not None:
+                    _at_end_of_input(watching.cancel)
+                    tasks.start_soon(serve, link_dir)
+                await observer.drive()
+    return INTERRUPTED if interrupted else 0
+
+
+def _server(settings: Settings) -> ServerPlan:
+    return ServerPlan(
+        url=settings.server,
+        output_dir=str(settings.output_dir) if settings.output_dir is not None else None,
+        watch=settings.watch,
+        simulator_speed="demo" if settings.simulated else None,
+    )
+
+
+def _at_end_of_input(call: Callable[[], None]) -> None:
+    """Call back on this event loop when standard input ends. A thread reads: Windows cannot wait for a pipe."""
+    token = current_token()
+
+    def read() -> None:
+        while sys.stdin.buffer.read(1024):
+            continue
+        anyio.from_thread.run_sync(call, token=token)
+
+    threading.Thread(target=read, name="end of input", daemon=True).start()

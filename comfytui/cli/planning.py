@@ -1,0 +1,103 @@
+"""From a story, a workflow and settings to the plan of a run: everything is checked before anything is done."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from comfytui import __version__
+from comfytui.errors import Failure
+from comfytui.model.events import SceneBrief, StoryBrief
+from comfytui.model.plan import RunPlan, ServerPlan
+from comfytui.model.story import Scene, Story, decode_story, load_story, sample_story
+from comfytui.model.workflow import Workflow, load_workflow
+from comfytui.settings import Settings
+
+SAMPLE_NAME = "sample-story.json"
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What is to be rendered, checked: the story, the bytes of its file, and the workflow."""
+
+    story: Story
+    story_file: bytes
+    workflow: Workflow
+
+
+def order_story(path: Path, settings: Settings) -> Order:
+    """Return the order for the story at ``path``. Raises ``Failure`` for anything that is wrong with either file."""
+    story = load_story(path)
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise Failure("story.unreadable", file=str(path), why=fault.strerror or str(fault)) from None
+    return _checked(structs.replace(story, file=str(path.absolute())), content, settings)
+
+
+def order_sample(settings: Settings) -> Order:
+    """Return the order for the bundled story."""
+    content = sample_story()
+    return _checked(decode_story(content, SAMPLE_NAME, "json"), content, settings)
+
+
+def _checked(story: Story, content: bytes, settings: Settings) -> Order:
+    workflow = load_workflow(settings.workflow, settings.bindings or None)
+    if workflow.needs_keyframe:
+        for scene in story.scenes:
+            if scene.keyframe_file is None:
+                raise Failure("workflow.keyframe_needed", file=workflow.file, scene=scene.id)
+    return Order(story=story, story_file=content, workflow=workflow)
+
+
+def make_plan(
+    order: Order,
+    settings: Settings,
+    *,
+    run_id: str,
+    created_at: datetime,
+    simulator_speed: Literal["instant", "demo", "realistic"],
+) -> RunPlan:
+    """Return the plan of run ``run_id``. Pure."""
+    story = order.story
+    floor = settings.policy.frame_floor
+    return RunPlan(
+        run_id=run_id,
+        created_at=created_at,
+        version=__version__,
+        story=StoryBrief(
+            id=story.story_id,
+            logline=story.logline,
+            directors_vision=story.directors_vision,
+            generator=story.generator,
+            file=story.file,
+            warnings=story.warnings,
+        ),
+        scenes=tuple(_brief(scene, floor) for scene in story.scenes),
+        workflow=order.workflow,
+        policy=settings.policy,
+        server=ServerPlan(
+            url=settings.server,
+            output_dir=str(settings.output_dir) if settings.output_dir is not None else None,
+            watch=settings.watch,
+            simulator_speed=simulator_speed if settings.simulated else None,
+        ),
+    )
+
+
+def _brief(scene: Scene, floor: int | None) -> SceneBrief:
+    return SceneBrief(
+        id=scene.id,
+        folder=scene.folder,
+        floor=scene.expected_frames if floor is None else floor,
+        prompt=scene.prompt,
+        negative_prompt=scene.negative,
+        title=scene.title,
+        summary=scene.summary,
+        mood=scene.mood,
+        camera_movement=scene.camera_movement,
+        palette=", ".join(scene.palette),
+        keyframe=scene.keyframe_file,
+        expected_frames=scene.expected_frames,
+        seed=scene.seed,
+    )

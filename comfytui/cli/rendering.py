@@ -1,0 +1,76 @@
+"""``comfytui run`` and ``comfytui demo``: everything checked, then a run folder, then a runner."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from comfytui.cli.endings import INTERRUPTED
+from comfytui.cli.faces import EndNoted, Face, check_theme, chosen_face, formatter_for, show
+from comfytui.cli.planning import Order, make_plan, order_sample, order_story
+from comfytui.clock import Clock, system_clock
+from comfytui.model.plan import RunPlan
+from comfytui.records.rundir import RunDir, create_run, write_plan
+from comfytui.settings import DEMO, Settings, load
+from comfytui.settings.secrets import headers_of
+
+
+def run_story(story: Path, flags: Mapping[str, Any]) -> int:
+    """Render the story in a file and return the exit code. Raises ``Failure`` before anything is sent or made."""
+    return _render(lambda settings: order_story(story, settings), flags, load(flags, os.environ, Path.cwd()))
+
+
+def run_demo(flags: Mapping[str, Any]) -> int:
+    """Render the bundled story on the simulator and return the exit code."""
+    return _render(order_sample, flags, load(flags, os.environ, Path.cwd(), DEMO))
+
+
+def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], settings: Settings) -> int:
+    face = chosen_face(flags)
+    if not face.headless:
+        check_theme(settings)
+    order = take_order(settings)
+    headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
+    clock = system_clock()
+    run = create_run(settings.runs_dir, clock)
+    plan = make_plan(
+        order,
+        settings,
+        run_id=run.run_id,
+        created_at=clock.now(),
+        simulator_speed="instant" if face.headless else "demo",
+    )
+    write_plan(run, plan, order.story_file)
+    if face.headless:
+        return _in_lines(run, plan, face, clock)
+    return _in_dashboard(run, face, settings, clock)
+
+
+def _in_lines(run: RunDir, plan: RunPlan, face: Face, clock: Clock) -> int:
+    from comfytui.cli.driving import drive_in_foreground
+    from comfytui.faces.printer import Printer, to_stdout
+
+    return drive_in_foreground(run, plan, formatter_for(face, clock), Printer(to_stdout))
+
+
+def _in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock) -> int:
+    """Start a runner for ``run``, show it, and return the exit code of the run, 0 while it goes on without us."""
+    import anyio
+
+    from comfytui.link.feeds import RunFeed
+    from comfytui.link.launch import answering, launch_runner, start_runner
+
+    runner = start_runner(run, "run")
+    import textual.app  # noqa: F401  (while the runner starts)
+
+    anyio.run(answering, runner, clock)
+    launch = functools.partial(launch_runner, run, clock, "rerun")
+    feed = EndNoted(RunFeed(run.path, clock, journal=run.journal, launch=launch))
+    left = show(feed, clock, face, settings, title=f"comfytui {run.run_id}", owns_run=True)
+    if left == "stopped":
+        return INTERRUPTED
+    if feed.exit_code is not None:
+        return feed.exit_code
+    print(f"Run {run.run_id} goes on. Join it again with: comfytui attach {run.path}")
+    return 0
