@@ -163,8 +163,10 @@ def _content(path: Path) -> bytes | None:
 # --- the whole ---------------------------------------------------------------------------------------------------
 
 
-def build_metadata(run_dir: RunDir, state: State) -> None:
+def build_metadata(run_dir: RunDir, state: State, *, archived: bool = True) -> None:
     """Write ``artifact-metadata.json``, scene by scene, so that memory does not grow with their number.
+
+    ``Archive`` names the zip that is written after this; ``archived=False`` says that there is none.
 
     Each scene goes in as its ``scene.json`` says; a piece that is missing, corrupt or not what the journal tells is
     written anew first. Raises ``Failure`` ``run.unwritable``, and ``ValueError`` for a state without a run.
@@ -179,11 +181,11 @@ def build_metadata(run_dir: RunDir, state: State) -> None:
                 yield _write_piece(run_dir, scene, artifact)
 
     with writing(run_dir.path):
-        write_atomic(run_dir.metadata, spliced(metadata_head(state, run), pieces()))
+        write_atomic(run_dir.metadata, spliced(metadata_head(state, run, archived=archived), pieces()))
 
 
-def metadata_head(state: State, run: Run) -> ArtifactMetadata:
-    """Return the metadata of the run without its scenes. Pure."""
+def metadata_head(state: State, run: Run, *, archived: bool = True) -> ArtifactMetadata:
+    """Return the metadata of the run without its scenes; not ``archived``: no archive could be written. Pure."""
     return ArtifactMetadata(
         run_id=run.id,
         timestamp=run.settled_at or state.at or run.opened_at,
@@ -193,7 +195,7 @@ def metadata_head(state: State, run: Run) -> ArtifactMetadata:
         scenes=(),
         suites=run.suites,
         vitest_logs=_suite_logs(run.suites),
-        archive=str(RunDir(Path(run.dir)).archive),
+        archive=str(RunDir(Path(run.dir)).archive) if archived else None,
     )
 
 

@@ -1,11 +1,13 @@
 """Scripted runs for the tests of the records room."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from comfytui.records.rundir import RunDir
 from tests.records.scripted import Script, brief
 
 
@@ -27,6 +29,26 @@ def script(tmp_path: Path) -> Iterator[Callable[..., Script]]:
 def good_run(script: Callable[..., Script]) -> Script:
     """Return a settled run of two scenes: one that succeeded at once, one at its second attempt."""
     run = script(2)
+    play_well(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def good_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run as :func:`good_run` makes it, to be copied: making one syncs the disk many times."""
+    run = Script(tmp_path_factory.mktemp("good"), [brief(1), brief(2)])
+    play_well(run)
+    run.close()
+    return run.run.path
+
+
+@pytest.fixture
+def good_copy(good_folder: Path, tmp_path: Path) -> RunDir:
+    """Return a copy of a good run that may be broken."""
+    return RunDir(shutil.copytree(good_folder, tmp_path / "copied" / good_folder.name))
+
+
+def play_well(run: Script) -> None:
     run.attempt("scene-001")
     run.end("scene-001")
     note = "/system_stats unavailable after execution; used nvml fallback"
@@ -35,4 +57,3 @@ def good_run(script: Callable[..., Script]) -> Script:
     run.attempt("scene-002", 2, reads=("error", "pending", "success"), notes=(note,))
     run.end("scene-002")
     run.settle()
-    return run

@@ -1,0 +1,1 @@
+"""What validation looks at, one witness a module: the metadata by itself, its summary, its files, its journal."""
