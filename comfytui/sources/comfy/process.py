@@ -2,39 +2,45 @@
 
 A server that we start holds the other end of a pipe on its standard input, which closes when we end, however we end:
 with ``--exit-with-parent`` the simulator ends then too.
+
+Two threads look after it, not the event loop: one takes its output, so that a loop that is busy never makes it stand
+still, and one waits for its end. They also outlive the ``async with`` where a process had to be left alone.
 """
 
+import asyncio
+import contextlib
 import os
+import re
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import anyio
-from anyio.abc import Process
+from anyio import to_thread
 
 from comfytui.clock import Clock
 from comfytui.errors import Failure
-from comfytui.sources.comfy.identity import ProcessIdentity, end_process, identity_of, same_start
-from comfytui.sources.comfy.process_group import group_options
-from comfytui.untrusted import plain
+from comfytui.sources.comfy.deadline import happens
+from comfytui.sources.comfy.identity import ProcessIdentity, identity_of, same_start, why_not
+from comfytui.sources.comfy.process_group import group_of, group_options, kill
+from comfytui.sources.comfy.server_output import Ready, ServerOutput
 
-__all__ = ["ProcessIdentity", "ServerProcess", "end_process", "simulator_command", "simulator_url"]
+__all__ = ["ProcessIdentity", "ServerProcess", "simulator_command", "simulator_url"]
 
-READY_LINE: Final = "ComfyUI simulator ready at "
-TAIL_LINES: Final = 12
-"""Last lines of output that tell why a server did not start."""
-MAX_LINE: Final = 8192
-"""Bytes of one line of output that are looked at."""
-MAX_LOG: Final = 64 * 1024 * 1024
-"""Bytes of output that are written to a log file."""
+LOOK: Final = 0.05
+"""Seconds between two looks at whether the group has ended."""
+FAREWELL: Final = 2.0
+"""Seconds in which a server may end by itself, as its input has ended, before it is sent a signal."""
+LAST_WORDS: Final = 1.0
+"""Seconds to wait for the rest of the output of a server that has ended, and for the end of one that just ends."""
+KILL: Final = 5.0
+"""Seconds in which processes that were killed must be gone."""
 _SECRETS: Final = ("COMFYTUI_TOKEN", "COMFYTUI_HEADERS")
-
-Ready = Callable[[str], str | None]
+_READY_LINE: Final = re.compile(r"ComfyUI simulator ready at (http://[0-9A-Za-z.:\[\]-]+)")
 
 
 def simulator_command(output_dir: Path, speed: str = "demo") -> list[str]:
@@ -45,7 +51,8 @@ def simulator_command(output_dir: Path, speed: str = "demo") -> list[str]:
 
 def simulator_url(line: str) -> str | None:
     """Return the address in the line with which the simulator says that it is ready; ``None`` for any other line."""
-    return line.removeprefix(READY_LINE).strip() if line.startswith(READY_LINE) else None
+    found = _READY_LINE.fullmatch(line.strip())
+    return found[1] if found else None
 
 
 class ServerProcess:
@@ -62,18 +69,20 @@ class ServerProcess:
         *,
         cwd: Path | None,
         env: Mapping[str, str] | None,
-        output: "ServerOutput",
+        log: Path | None,
+        ready: Ready | None,
         timeout: float,
         clock: Clock,
     ) -> None:
+        self.url = ""
+        """The address that it told; empty when it was not asked for any."""
+        self.left_alone: str | None = None
+        """Why the last stop left it, or a part of it, running."""
         self._command = list(command)
-        self._cwd = cwd
-        self._env = env
-        self._output = output
-        self._timeout = timeout
-        self._clock = clock
-        self._child: Process | None = None
-        self._resources = AsyncExitStack()
+        self._cwd, self._env, self._log, self._ready = cwd, env, log, ready
+        self._timeout, self._clock = timeout, clock
+        self._child: _Child | None = None
+        self._stopping = anyio.Lock()
 
     @classmethod
     def start(
@@ -86,7 +95,7 @@ class ServerProcess:
         log: Path | None = None,
         ready: Ready | None = None,
         timeout: float = 60.0,
-    ) -> "ServerProcess":
+    ) -> Self:
         """Return a server that the ``async with`` starts with ``command``.
 
         ``ready`` gets each line of output, and returns the address once a line tells it; without it the server counts
@@ -94,33 +103,27 @@ class ServerProcess:
         the file ``log``. Entering raises Failure ``server.start_failed`` with the last lines of output when the
         command cannot be run, ends, or is not ready within ``timeout`` seconds.
         """
-        return cls(command, cwd=cwd, env=env, output=ServerOutput(ready, log), timeout=timeout, clock=clock)
-
-    @property
-    def url(self) -> str | None:
-        """Return the address that the server told; ``None``: it was not asked for any."""
-        return self._output.address
+        return cls(command, cwd=cwd, env=env, log=log, ready=ready, timeout=timeout, clock=clock)
 
     @property
     def ended(self) -> int | None:
         """Return the exit code; ``None`` while it runs."""
-        return self._child.returncode if self._child is not None else None
+        return self._child.code if self._child is not None else None
+
+    @property
+    def log_fault(self) -> str | None:
+        """Return why the log file is not complete; ``None`` when it is."""
+        return self._child.output.log_fault if self._child is not None else None
 
     async def __aenter__(self) -> Self:
-        self._child = child = await self._spawn()
-        found = identity_of(child.pid)
-        self.identity = found or ProcessIdentity(pid=child.pid, created=0.0, executable="")
-        group = await self._resources.enter_async_context(anyio.create_task_group())
-        self._resources.callback(group.cancel_scope.cancel)
-        group.start_soon(self._output.follow, child, name="server output")
+        child = await to_thread.run_sync(self._spawn)
+        child.look_after(asyncio.get_running_loop())
+        self._child, self.identity = child, child.group.leader
         try:
-            why = await self._why_not_ready(child)
-        except BaseException:  # cancelled while waiting: nothing that we started may stay behind
+            await self._become_ready(child)
+        except BaseException:  # failed or cancelled: nothing that we started may stay behind
             await self._close()
             raise
-        if why is not None:
-            await self._close()
-            raise Failure("server.start_failed", why=why + self._output.told())
         return self
 
     async def __aexit__(
@@ -128,25 +131,27 @@ class ServerProcess:
     ) -> None:
         await self._close()
 
+    async def wait(self) -> int:
+        """Wait until it ends, and return its exit code; the ``async with`` must have been entered."""
+        assert self._child is not None
+        await self._child.ended.wait()
+        return self._child.process.returncode
+
     async def stop(self, grace: float = 10.0) -> str | None:
         """End the server and everything it started, killing after ``grace`` seconds; return why it was left alone.
 
-        ``None``: it has ended. It is left alone unless process id, start time and executable all match ``identity``.
+        ``None``: all of them have ended. It is left alone unless process id, start time and executable all match
+        ``identity``. Of a server that has ended before, what it left behind is ended.
         """
-        child = self._child
-        if child is None or child.returncode is not None:
-            return None
-        why = await end_process(self.identity, self._clock, grace)
-        if why is None:
-            with anyio.move_on_after(grace):
-                await child.wait()
-        return why
+        async with self._stopping:
+            self.left_alone = await self._stop(self._child, grace) if self._child is not None else None
+        return self.left_alone
 
-    async def _spawn(self) -> Process:
+    def _spawn(self) -> "_Child":
         environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-        environment |= {"PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"} | dict(self._env or {})
+        environment |= {"PYTHONUNBUFFERED": "1"} | dict(self._env or {}) | {"PYTHONIOENCODING": "utf-8"}
         try:
-            return await anyio.open_process(
+            process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -158,87 +163,120 @@ class ServerProcess:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "its command cannot be run"
             raise Failure("server.start_failed", why=f"{self._command[0]}: {why}") from None
+        return _Child(process, ServerOutput(self._ready, self._log))
 
-    async def _why_not_ready(self, child: Process) -> str | None:
-        """Wait until the server is ready; return ``None``, or why it is not."""
-        if not self._output.is_awaited:
-            return None
-        with anyio.move_on_after(self._timeout):
-            await self._output.settled.wait()
-        if self._output.address is None:
-            if self._output.settled.is_set():  # its output has ended, so it is about to
-                with anyio.move_on_after(5.0):
-                    await child.wait()
-            if child.returncode is not None:
-                return f"it ended with code {child.returncode}"
+    async def _become_ready(self, child: "_Child") -> None:
+        """Wait until the server is ready; raises Failure ``server.start_failed``."""
+        if self._ready is not None:
+            await happens(child.settled, self._clock, self._timeout)
+            self.url = child.output.address
+            if not self.url:
+                code = child.code
+                how = f"it was not ready within {self._timeout:g} s" if code is None else f"it ended with code {code}"
+                raise Failure("server.start_failed", why=how + child.output.told())
         # A launcher may have put another program in its place meanwhile, under the same id: this child, not reaped yet,
         # is proven to be ours.
-        found = identity_of(child.pid)
-        if found is not None and child.returncode is None and same_start(self.identity, found):
-            self.identity = found
-        return None if self._output.address is not None else f"it was not ready within {self._timeout:g} s"
+        found = identity_of(child.process.pid)
+        if (
+            found is not None
+            and child.code is None
+            and (not self.identity.executable or same_start(found, self.identity))
+        ):
+            self.identity = child.group.leader = found
+
+    async def _stop(self, child: "_Child", grace: float) -> str | None:
+        farewell = min(FAREWELL, grace / 2)
+        if (why := await self._why_not(child)) is not None:
+            return why
+        child.end_input()
+        if await self._all_gone(child, farewell):
+            return None
+        if (why := await self._why_not(child)) is not None:
+            return why
+        await to_thread.run_sync(child.group.ask)
+        if await self._all_gone(child, grace - farewell):
+            return None
+        return await self._kill(child)
+
+    async def _why_not(self, child: "_Child") -> str | None:
+        """Return why the server must not be signalled; ``None`` too when it has ended, and only others are left."""
+        if child.code is not None:
+            return None
+        why = await to_thread.run_sync(why_not, self.identity)
+        # One that ends at this very moment cannot be looked at either.
+        return None if why is None or await happens(child.ended, self._clock, LAST_WORDS) else why
+
+    async def _all_gone(self, child: "_Child", within: float) -> bool:
+        """Return whether the whole group ends within that many seconds."""
+        until = self._clock.monotonic() + within
+        while await to_thread.run_sync(child.group.living) or child.code is None:
+            if self._clock.monotonic() >= until:
+                return False
+            await self._clock.sleep(LOOK)
+        return True
+
+    async def _kill(self, child: "_Child") -> str | None:
+        until = self._clock.monotonic() + KILL
+        while living := await to_thread.run_sync(child.group.living):
+            if self._clock.monotonic() >= until:
+                return f"these processes do not end: {', '.join(str(process.pid) for process in living)}"
+            for process in living:
+                kill(process)
+            await self._clock.sleep(LOOK)
+        return None if await happens(child.ended, self._clock, KILL) else f"process {child.process.pid} does not end"
 
     async def _close(self) -> None:
-        child = self._child
         with anyio.CancelScope(shield=True):
             await self.stop()
-            if child is not None:
-                for stream in (child.stdin, child.stdout):
-                    if stream is not None:
-                        await stream.aclose()
-        await self._resources.aclose()
 
 
-class ServerOutput:
-    """What a server writes: kept in a log file, looked through for its ready line, its end remembered."""
+class _Child:
+    """A process that was just started, and the two threads that look after it until it has ended."""
 
-    def __init__(self, ready: Ready | None, log: Path | None) -> None:
-        self.address: str | None = None
+    def __init__(self, process: "subprocess.Popen[bytes]", output: ServerOutput) -> None:
+        self.process, self.output = process, output
+        unknown = ProcessIdentity(pid=process.pid, created=0.0, executable="")
+        self.group = group_of(identity_of(process.pid) or unknown)
         self.settled = anyio.Event()
-        """Set once the address is known, or no more output will come."""
-        self._ready = ready
-        self._log = log
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        """Set once the address is known, or will never be."""
+        self.ended = anyio.Event()
 
     @property
-    def is_awaited(self) -> bool:
-        """Return whether there is a ready line to wait for."""
-        return self._ready is not None
+    def code(self) -> int | None:
+        """Return the exit code; ``None`` while it runs."""
+        return self.process.returncode if self.ended.is_set() else None
 
-    def told(self) -> str:
-        """Return the last lines as an addition to a sentence; empty when it wrote nothing."""
-        return f": {' | '.join(self._tail)}" if self._tail else ", and wrote nothing"
+    def look_after(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the threads, which tell ``loop`` what happens."""
+        reading = threading.Thread(target=self._read, args=(loop,), name=f"output-{self.process.pid}", daemon=True)
+        reading.start()
+        threading.Thread(
+            target=self._wait, args=(loop, reading), name=f"end-of-{self.process.pid}", daemon=True
+        ).start()
 
-    async def follow(self, child: Process) -> None:
-        """Read to the end, always: a server whose output nobody takes stands still."""
-        assert child.stdout is not None
-        async with AsyncExitStack() as stack:
-            log = None
-            if self._log is not None:
-                log = await stack.enter_async_context(await anyio.open_file(self._log, "ab"))
-            written, rest = 0, b""
-            try:
-                async for piece in child.stdout:
-                    if log is not None and written < MAX_LOG:
-                        written += len(piece)
-                        await log.write(piece)
-                        await log.flush()
-                    *lines, rest = (rest + piece).split(b"\n")
-                    rest = rest[-MAX_LINE:]
-                    for line in lines:
-                        self._read(line)
-            except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-                return  # it was stopped
-            finally:
-                self._read(rest)
-                self.settled.set()
+    def end_input(self) -> None:
+        """Close its standard input."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
 
-    def _read(self, line: bytes) -> None:
-        text = plain(line[:MAX_LINE].decode("utf-8", "replace")).strip()
-        if not text:
-            return
-        self._tail.append(text[:300])
-        if self.address is None and self._ready is not None:
-            self.address = self._ready(text)
-            if self.address is not None:
-                self.settled.set()
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream, contextlib.suppress(OSError):
+            while piece := os.read(stream.fileno(), 65536):
+                if self.output.take(piece):
+                    _tell(loop, self.settled)
+        self.output.close()
+
+    def _wait(self, loop: asyncio.AbstractEventLoop, reading: threading.Thread) -> None:
+        self.process.wait()
+        self.group.leader_ended()
+        self.end_input()
+        _tell(loop, self.ended)
+        reading.join(LAST_WORDS)  # what it left behind may hold its output open for ever
+        _tell(loop, self.settled)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, event: anyio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        loop.call_soon_threadsafe(event.set)
