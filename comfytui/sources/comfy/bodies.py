@@ -12,16 +12,17 @@ MIB = 1024 * 1024
 async def read_body(answer: httpx.Response, limit: int) -> bytes:
     """Return the whole body of ``answer``, unpacked; raises NoAnswer when it has more than ``limit`` bytes."""
     _check_size(answer, limit)
-    body = bytearray()
+    body, packed = bytearray(), 0
     inflater = _inflater(answer)
     async for piece in answer.aiter_raw():
+        packed += len(piece)
         try:
             body += inflater.decompress(piece, limit - len(body) + 1) if inflater else piece
         except zlib.error:
             raise NoAnswer("its compression is broken") from None
         if len(body) > limit:
             raise NoAnswer(_too_large(limit))
-    if inflater and not inflater.eof:
+    if inflater and packed and not inflater.eof:
         raise NoAnswer("it ended too early")
     return bytes(body)
 

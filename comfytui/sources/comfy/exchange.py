@@ -11,13 +11,15 @@ import msgspec
 
 from comfytui.sources.comfy.address import ServerAddress, new_client
 from comfytui.sources.comfy.bodies import MIB, read_body, read_head
-from comfytui.sources.comfy.failures import NoAnswer, TransportFailure, of_answer, of_exception
+from comfytui.sources.comfy.failures import REFUSED_BEFORE_ACTING, NoAnswer, TransportFailure, of_answer, of_exception
 from comfytui.sources.comfy.lenient import NotJson, WrongShape, decode_json
 
 MAX_REPLY = 64 * MIB
 """Bytes of an ordinary reply; a history entry has 1 to 46 kB, all of /object_info (never asked for) some MB."""
 PATIENCE = 6
 """How many times the time limit a whole reply may take: a slow link is no failure, a trickle is one."""
+TRICKLE = 4096
+"""Bytes a second that a file must come with on average, once the patience is used up."""
 
 _Read = TypeVar("_Read")
 
@@ -116,13 +118,18 @@ class Exchange:
             yield answer
 
     async def chunks(self, request: str, answer: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
-        """Yield the body in pieces of at most 1 MiB; raises TransportFailure, also beyond ``limit`` bytes."""
+        """Yield the body piece by piece; raises TransportFailure, also beyond ``limit`` bytes.
+
+        A slow link may take its time, but what trickles on below TRICKLE is given up (``server.timeout``).
+        """
         if answer.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             raise self.unusable(request, "it is compressed in a way that was not asked for", answer.status_code)
-        seen = 0
+        seen, began, patience = 0, anyio.current_time(), self._timeout * PATIENCE
         try:
-            async for chunk in answer.aiter_raw(MIB):
+            async for chunk in answer.aiter_raw():
                 seen += len(chunk)
+                if seen < (anyio.current_time() - began - patience) * TRICKLE:
+                    raise of_exception(self._address, request, TimeoutError(), patience)
                 if seen > limit:
                     raise self.unusable(request, f"it is larger than {limit} bytes", answer.status_code)
                 yield chunk
@@ -131,8 +138,9 @@ class Exchange:
 
     def unusable(self, request: str, why: str, status: int) -> TransportFailure:
         """Return the failure for a reply of no use."""
+        arrived = status not in REFUSED_BEFORE_ACTING
         return TransportFailure(
-            "server.reply", server=self._address.url, request=request, why=why, status=status, may_have_arrived=True
+            "server.reply", server=self._address.url, request=request, why=why, status=status, may_have_arrived=arrived
         )
 
     def not_comfyui(self, why: str, status: int) -> TransportFailure:

@@ -10,6 +10,7 @@ from comfytui.sources.comfy.address import ServerAddress
 from comfytui.untrusted import plain
 
 LOGIN_STATUSES = frozenset({401, 403, 407, 511})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GATEWAY_STATUSES = frozenset({502, 503, 504})
 REFUSED_BEFORE_ACTING = frozenset(range(300, 500))
 
@@ -92,7 +93,7 @@ def of_answer(address: ServerAddress, request: str, answer: httpx.Response, text
         why = f"it answered {request} with a web page"
         return TransportFailure("server.not_comfyui", server=server, why=why, status=status, may_have_arrived=True)
     arrived = status not in REFUSED_BEFORE_ACTING
-    if 300 <= status < 400:
+    if status in REDIRECTS:
         return _redirect(address, answer)
     if status in LOGIN_STATUSES:
         return TransportFailure("server.auth", server=server, why=f"HTTP {status}", status=status)
@@ -111,10 +112,11 @@ def _redirect(address: ServerAddress, answer: httpx.Response) -> TransportFailur
     status = answer.status_code
     here = urlsplit(str(answer.request.url))
     try:
-        there = urlsplit(str(answer.request.url.join(answer.headers.get("location", ""))))
-    except (httpx.InvalidURL, ValueError):
+        there = urlsplit(str(answer.request.url.join(answer.headers["location"])))
+        port = _port(there.port)
+    except (httpx.InvalidURL, ValueError, KeyError):
         return TransportFailure("server.auth", server=address.url, why=f"HTTP {status} to nowhere", status=status)
-    target = plain(address.hide(f"{there.scheme}://{there.hostname or ''}{_port(there.port)}{there.path}"), 200)
+    target = plain(address.hide(f"{there.scheme}://{there.hostname or ''}{port}{there.path}"), 200)
     elsewhere = (there.scheme, there.hostname, there.port) != (here.scheme, here.hostname, here.port)
     if elsewhere and there.path.rstrip("/") == here.path.rstrip("/"):
         base = target.rstrip("/").removesuffix(here.path.removeprefix(urlsplit(address.url).path).rstrip("/"))

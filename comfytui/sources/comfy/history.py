@@ -76,9 +76,9 @@ def read_history(raw: bytes, prompt_id: str) -> HistoryEntry | None:
     body = decode_json(raw)
     if not isinstance(body, dict):
         raise WrongShape("it is not an object")
-    if prompt_id not in body:
+    if not body:
         return None
-    entry = body[prompt_id]
+    entry = body.get(prompt_id)  # anything else than {} or this entry must not be taken for "not there"
     if not isinstance(entry, dict) or not isinstance(entry.get("outputs"), dict):
         raise WrongShape("the entry has no `outputs`")
     told = _messages(mapping(entry.get("status")).get("messages"))
@@ -144,7 +144,8 @@ def read_files(node: str, output: Any) -> Iterator[OutputFile]:
     for key, found in mapping(output).items():
         for one in items(found):
             file = mapping(one)
-            name, folder, kind = file.get("filename"), file.get("subfolder"), file.get("type")
+            # What a node leaves out is what GET /view takes it for.
+            name, folder, kind = file.get("filename"), file.get("subfolder") or "", file.get("type") or "output"
             if isinstance(name, str) and isinstance(folder, str) and isinstance(kind, str):
                 yield OutputFile(
                     node=text(node) or "", key=plain(key), filename=name, subfolder=folder, type=plain(kind)

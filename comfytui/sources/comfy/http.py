@@ -8,7 +8,7 @@ a :class:`~comfytui.sources.comfy.failures.TransportFailure` with one of the cod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
@@ -243,9 +243,10 @@ def _named(name: str) -> str:
 
 def _modified(answer: httpx.Response) -> datetime | None:
     try:
-        return to_milliseconds(parsedate_to_datetime(answer.headers.get("last-modified", "")))
+        told = parsedate_to_datetime(answer.headers.get("last-modified", ""))
     except (ValueError, TypeError):
         return None
+    return to_milliseconds(told if told.tzinfo else told.replace(tzinfo=UTC))
 
 
 async def _image_bytes(path: Path) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from comfytui.model.events import Device
-from comfytui.sources.comfy.lenient import WrongShape, clean, decode_json, items, mapping, names, number, text, whole
+from comfytui.sources.comfy.lenient import WrongShape, clean, decode_json, items, mapping, number, text, whole
 from comfytui.untrusted import plain
 
 MAX_MESSAGE = 2000
@@ -54,7 +54,7 @@ class SystemStats(Struct, frozen=True, kw_only=True):
     @property
     def argv(self) -> tuple[str, ...]:
         """Return the server's command line, without the interpreter."""
-        return names(self.system.get("argv"))
+        return tuple(one for one in items(self.system.get("argv")) if isinstance(one, str))
 
 
 def read_system_stats(body: Any) -> SystemStats:
@@ -245,8 +245,12 @@ def read_object_info(body: Any, node_class: str) -> dict[str, Any] | None:
     """Return what the server tells of a node class; ``None``: it does not know it (`{}`). Raises WrongShape."""
     if not isinstance(body, dict):
         raise WrongShape("it is not an object")
-    found = body.get(node_class)
-    return clean(found, depth=100) if isinstance(found, dict) else None
+    if not body:
+        return None
+    if not isinstance(body.get(node_class), dict):
+        raise WrongShape("it tells of something else")
+    found: dict[str, Any] = clean(body[node_class], depth=100)
+    return found
 
 
 def read_folder_paths(body: Any) -> dict[str, tuple[str, ...]]:
