@@ -221,8 +221,6 @@ def _opening(run: Run, opened: e.RunOpened) -> Iterator[str]:
     yield f"Story logline: {run.story.logline or '(none)'}"
     yield queue_policy_line(run.policy)
     yield f"Workflow: {run.workflow}"
-    for warning in run.story.warnings:
-        yield f"Story WARNING: {warning}"
 
 
 def _attempt_lines(event: e.AttemptFact, scene: Scene, attempt: Attempt) -> Iterator[str]:
