@@ -89,18 +89,21 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def clean_leftovers(folder: Path) -> list[str]:
-    """Remove the temporary files of processes that are gone from ``folder`` and return their names, sorted.
+def clean_leftovers(folder: Path, *, deep: bool = False) -> list[str]:
+    """Remove the temporary files of processes that are gone from ``folder``, and where ``deep`` from those below it.
 
-    Raises ``Failure`` ``run.unwritable``.
+    Returns their names, sorted; links are not followed. Raises ``Failure`` ``run.unwritable``.
     """
     import psutil  # type: ignore[import-untyped,unused-ignore]
 
     removed = []
     with writing(folder):
-        for entry in sorted(folder.iterdir()):
-            found = _TMP.fullmatch(entry.name)
-            if found and not psutil.pid_exists(int(found["pid"])):
-                entry.unlink(missing_ok=True)
-                removed.append(entry.name)
-    return removed
+        for place, below, names in os.walk(folder):
+            for name in names:
+                found = _TMP.fullmatch(name)
+                if found and not psutil.pid_exists(int(found["pid"])):
+                    Path(place, name).unlink(missing_ok=True)
+                    removed.append(name)
+            if not deep:
+                below.clear()
+    return sorted(removed)

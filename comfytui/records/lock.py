@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from comfytui.errors import Failure
+from comfytui.records.atomic import clean_leftovers
 from comfytui.records.faults import writing
 from comfytui.records.rundir import RunDir
 
@@ -51,7 +52,7 @@ class RunLock:
 
     @classmethod
     def acquire(cls, run: RunDir) -> Self:
-        """Take the lock of ``run`` for this process.
+        """Take the lock of ``run`` for this process, and remove what a dead holder was in the middle of writing.
 
         Raises ``Failure`` ``run.locked`` while its holder lives, ``run.locked_elsewhere`` when that is a process of
         another machine (which cannot be seen from here), and ``run.unwritable``.
@@ -66,7 +67,14 @@ class RunLock:
             if before is not None and is_alive(before):
                 raise Failure("run.locked", run=run.run_id, pid=before.pid)
             _rewrite(file, msgspec.json.encode(ours))
-        return cls(run.lock, ours, before)
+        lock = cls(run.lock, ours, before)
+        if before is not None:
+            try:
+                clean_leftovers(run.path, deep=True)
+            except BaseException:
+                lock.release()
+                raise
+        return lock
 
     def release(self) -> None:
         """Give the run free; does nothing when the lock is not ours any more, or its folder is gone."""

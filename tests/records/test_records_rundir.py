@@ -291,8 +291,11 @@ def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path
     living = temporary(tmp_path / "scene.json")
     living.touch()
     (tmp_path / "notes.tmp").touch()
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / f".a.{dead.pid}-2.tmp").touch()
     assert clean_leftovers(tmp_path) == [f".scene.json.{dead.pid}-1.tmp"]
-    assert names_in(tmp_path) == sorted([living.name, "notes.tmp"])
+    assert names_in(tmp_path) == sorted([living.name, "below", "notes.tmp"])
+    assert clean_leftovers(tmp_path, deep=True) == [f".a.{dead.pid}-2.tmp"]
 
 
 # --- one driver a run --------------------------------------------------------------------------------------------
@@ -343,8 +346,13 @@ def test_the_lock_of_a_killed_process_is_taken_over_and_told(run: RunDir) -> Non
     process.kill()
     finish(process)
     assert holder_of(run) is None
+    frames = run.frames("scene-001", 1)
+    frames.mkdir(parents=True)
+    for folder in (run.path, frames):
+        (folder / f".half.json.{process.pid}-1.tmp").touch()
     with RunLock.acquire(run) as ours:
         assert ours.replaced is not None and ours.replaced.pid == process.pid
+        assert not [path for path in run.path.rglob("*") if is_temporary(path.name)]
 
 
 def test_a_process_that_was_given_the_same_number_later_is_not_the_holder(run: RunDir) -> None:
