@@ -1,5 +1,6 @@
 """A night in the life of a run, told as envelopes: what UI tests feed the dashboard with, without any I/O."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -249,21 +250,26 @@ class ScriptedFeed:
     """A feed that tells a script and then what :meth:`push` adds; commands are remembered in ``sent``."""
 
     def __init__(self, items: Sequence[FeedItem], failure: Exception | None = None) -> None:
-        import asyncio
-
         self.sent: list[AnyCommand] = []
         self.refusal: Exception | None = None
         self._items = list(items)
         self._failure = failure
+        self._told = False
         self._more: asyncio.Queue[FeedItem] = asyncio.Queue()
 
     def push(self, items: Sequence[FeedItem]) -> None:
         for item in items:
             self._more.put_nowait(item)
 
+    @property
+    def drained(self) -> bool:
+        """Whether everything has been told."""
+        return self._told and self._more.empty()
+
     async def items(self) -> AsyncIterator[FeedItem]:
         for item in self._items:
             yield item
+        self._told = True
         if self._failure is not None:
             raise self._failure
         while True:
@@ -311,7 +317,7 @@ def running() -> Script:
     return script.caught_up()
 
 
-def waiting_night() -> Script:
+def disconnected() -> Script:
     """Disconnected: the server went away while a scene executed."""
     script = Script().opened(6).reached().wait(1).rendered("scene-001").queued("scene-002").executing("scene-002")
     script.wait(9).progress("scene-002", 7).tell(e.SocketChanged(state="closed", why="1006, the server is gone"))

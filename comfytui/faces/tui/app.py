@@ -109,6 +109,11 @@ class Dashboard(App[Leaving]):
             self._due[1].stop()
         self._due = (due, self.set_timer(max(0.001, due - now), self.paint, name="paint"))
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that came has been shown: the feed has caught up and no painting is due."""
+        return self.mailbox.lane.caught_up and self._due is None
+
     def _tick(self) -> None:
         """Let time pass on the screen: each second while the run goes on, each half minute when it rests."""
         resting = self.clock.monotonic() - self._painted_at >= 30
@@ -235,7 +240,8 @@ class Dashboard(App[Leaving]):
         """Return what the command palette offers: the keys by name, and the themes."""
         for one in KEYS:
             if one.palette and not (one.changes and self.options.readonly):
-                yield SystemCommand(f"{one.label} ({one.face})", one.tooltip, partial(self._run_key, one.action))
+                name = f"Pane: {one.label}" if one.id.startswith("pane_") else one.label
+                yield SystemCommand(f"{name} ({one.face})", one.tooltip, partial(self._run_key, one.action))
         for name in PALETTES:
             yield SystemCommand(f"Theme: {name}", "Use this theme.", partial(self._use_theme, name))
 

@@ -67,12 +67,15 @@ def _address(url: str) -> str:
     return safe(url).split("://", 1)[-1].rstrip("/")
 
 
-def tabs_line(focused: PaneName, width: int, note: Line = ()) -> Line:
-    """Return the panes with their number keys, the one on the screen marked by brackets."""
+def tabs_line(focused: PaneName, width: int, note: Line = (), trouble: bool = False) -> Line:
+    """Return the panes with their number keys, the one on the screen in brackets, Health marked while in trouble."""
     spans: list[Line] = []
     for number, name in enumerate(PANES, 1):
         label = f"{number} {PANE_TITLES[name]}"
-        spans.append(((f"[{label}]", "key"),) if name == focused else ((f" {label} ", "dim"),))
+        alarm = trouble and name == "health"
+        label += "!" if alarm else ""
+        here: Line = ((f"[{label}]", "key"),)
+        spans.append(here if name == focused else ((f" {label} ", "warn" if alarm else "dim"),))
     tabs = join(spans, "")
     return spread(tabs, note if line_width(tabs) + line_width(note) < width else (), width)
 

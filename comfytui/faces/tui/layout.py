@@ -1,5 +1,6 @@
 """Where the panes lie: pure, by the size of the terminal, the pane that has the keys and the zoom."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from textual.geometry import Offset, Region, Size, Spacing
@@ -15,8 +16,12 @@ class Wish(NamedTuple):
     """How many lines the two panes at the side would like to have."""
 
     health: int = 9
+    health_short: int = 3
     gpu: int = 8
 
+
+Ask = Callable[[int], Wish]
+"""Tells the wish for a side of so many cells, box included."""
 
 WIDE = (120, 30)
 NORMAL = (76, 20)
@@ -30,19 +35,19 @@ def shape_for(width: int, height: int) -> Shape:
     return "normal" if width >= NORMAL[0] and height >= NORMAL[1] else "compact"
 
 
-def places(size: Size, shape: Shape, focused: PaneName, zoomed: bool, wish: Wish) -> dict[PaneName, Region]:
+def places(size: Size, shape: Shape, focused: PaneName, zoomed: bool, ask: Ask) -> dict[PaneName, Region]:
     """Return where each visible pane lies in a deck of ``size``."""
     width, height = size
     if zoomed or shape == "compact":
         return {focused: Region(0, 0, width, height)}
     if shape == "normal":
-        return _normal(width, height, focused)
-    return _wide(width, height, wish)
+        return _normal(width, height, focused, ask)
+    return _wide(width, height, ask)
 
 
-def _wide(width: int, height: int, wish: Wish) -> dict[PaneName, Region]:
+def _wide(width: int, height: int, ask: Ask) -> dict[PaneName, Region]:
     side = min(72, max(42, width * 36 // 100))
-    main = width - side
+    main, wish = width - side, ask(side)
     log = max(7, height * 24 // 100)
     health = min(max(8, wish.health + 2), height // 2 - 4)
     gpu = min(max(5, wish.gpu + 2), (height - health) // 2)
@@ -55,10 +60,10 @@ def _wide(width: int, height: int, wish: Wish) -> dict[PaneName, Region]:
     }
 
 
-def _normal(width: int, height: int, focused: PaneName) -> dict[PaneName, Region]:
+def _normal(width: int, height: int, focused: PaneName, ask: Ask) -> dict[PaneName, Region]:
     lower = max(11, height * 42 // 100)
-    health = lower * 5 // 11
     upper, half = height - lower, width // 2
+    health = min(max(lower * 5 // 11, ask(width - half).health_short + 2), lower - 4)
     return {
         "scenes": Region(0, 0, width, upper),
         "log" if focused == "log" else "frames": Region(0, upper, half, lower),
@@ -72,23 +77,19 @@ class DeckLayout(Layout):
 
     name = "deck"
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Ask) -> None:
         self.focused: PaneName = "scenes"
         self.zoomed = False
-        self.wish = Wish()
-
-    def set(self, focused: PaneName | None = None, zoomed: bool | None = None, wish: Wish | None = None) -> None:
-        """Change what is given."""
-        self.focused = self.focused if focused is None else focused
-        self.zoomed = self.zoomed if zoomed is None else zoomed
-        self.wish = self.wish if wish is None else wish
+        self.ask = ask
+        self.arranged: dict[PaneName, Region] = {}
+        """Where the panes were put last."""
 
     def regions(self, screen: Size, deck: Size) -> dict[PaneName, Region]:
         """Return where each visible pane lies in the ``deck`` of a ``screen``."""
-        return places(deck, shape_for(*screen), self.focused, self.zoomed, self.wish)
+        return places(deck, shape_for(*screen), self.focused, self.zoomed, self.ask)
 
     def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
         """Return a placement for each pane that is visible."""
-        found = self.regions(parent.app.size, size)
+        found = self.arranged = self.regions(parent.app.size, size)
         none = Spacing()
         return [WidgetPlacement(found[child.id], Offset(0, 0), none, child) for child in children if child.id in found]

@@ -29,9 +29,9 @@ class HealthPane(Pane):
         shown = full if len(full) <= height or height >= 8 else short_lines(view, width)
         return Picture(lines=shown, note=_standing(server))
 
-    def wish(self, view: View) -> int:
-        """Return how many lines everything would take."""
-        return len(lines(view, max(30, self.inner_width)))
+    def wish(self, view: View, width: int) -> tuple[int, int]:
+        """Return how many lines of ``width`` cells everything would take, and the short form."""
+        return len(lines(view, width)), len(short_lines(view, width))
 
 
 def http_words(server: Server) -> tuple[str, Role]:
@@ -85,7 +85,9 @@ def short_lines(view: View, width: int) -> list[Line]:
     waiting = f"queue {queue_words(server)}"
     socket, role = socket_words(server)
     frames = {"disk": "frames on disk", "http": "frames by HTTP"}.get(server.frames_by or "", "")
-    rows = _trouble(server, width)
+    role_now = _gravity(server)
+    rows: list[Line] = [((part, role_now),) for part in wrap(safe(server.trouble), width)] if server.trouble else []
+    rows += [((part, "text"),) for part in wrap(safe(server.remedy), width)] if server.remedy else []
     rows.append(join([((name, "text"),), (http_words(server),)]))
     rows.append(join([((f"socket {socket}", role),), ((waiting, "text"),)]))
     rows.append(
@@ -110,9 +112,12 @@ def _row(label: str, value: str, role: Role, width: int) -> list[Line]:
 def _trouble(server: Server, width: int) -> list[Line]:
     if not server.trouble:
         return []
-    role: Role = "warn" if server.reached and server.answering is not False else "bad"
-    rows = _row("trouble", safe(server.trouble), role, width)
+    rows = _row("trouble", safe(server.trouble), _gravity(server), width)
     return rows + (_row("remedy", safe(server.remedy), "text", width) if server.remedy else [])
+
+
+def _gravity(server: Server) -> Role:
+    return "warn" if server.reached and server.answering is not False else "bad"
 
 
 def _named(name: str, version: str | None) -> str:

@@ -73,7 +73,8 @@ class LineList(Widget):
     def _keep_in_sight(self, follow_cursor: bool = True) -> None:
         count, cursor, page = len(self.picture.lines), self.picture.cursor, self.page
         if follow_cursor and cursor is not None and page:
-            self.top = min(max(self.top, cursor - page + 1), cursor)
+            margin = min(3, (page - 1) // 3)  # what comes next stays in sight
+            self.top = min(max(self.top, cursor - page + 1 + margin), cursor - margin)
         self.top = max(0, min(self.top, count - page))
 
     # --- drawing -------------------------------------------------------------------------------------------------

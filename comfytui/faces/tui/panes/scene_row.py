@@ -68,7 +68,11 @@ def head(shape: Columns) -> Line:
     cells = [left("  state", STATE + 2), left("scene", shape.id)]
     cells += [left("title", shape.title)] if shape.title else []
     cells += [right("try", shape.tries)] if shape.tries else []
-    cells += [right("frames", FRAMES), right("time", TIME), left("progress, result", shape.now)]
+    cells += [
+        right("frames", FRAMES),
+        right("time", TIME),
+        left("progress, result" if shape.now > 15 else "progress", shape.now),
+    ]
     cells += [right("VRAM MB", shape.delta)] if shape.delta else []
     return (("  ".join(cells), "faint"),)
 

@@ -53,7 +53,7 @@ class ScenesPane(Pane):
     @property
     def selected(self) -> Scene | None:
         """The chosen scene, if there is any."""
-        if self.view is None or self._selected is None:
+        if self.view is None or self._selected is None or self.picture.cursor is None:
             return None
         return self.view.state.scene(self._selected)
 

@@ -1,7 +1,5 @@
 """The deck: header, panes and footer. It shows what it is given and knows which pane has the keys."""
 
-from collections.abc import Callable
-
 from textual.app import ComposeResult
 from textual.layout import Layout
 from textual.widget import Widget
@@ -9,7 +7,7 @@ from textual.widget import Widget
 from comfytui.faces.tui.bars import Bar, Message, header_line, tabs_line
 from comfytui.faces.tui.footer import footer_line, idle_keys
 from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName, bindings
-from comfytui.faces.tui.layout import DeckLayout, Wish, shape_for
+from comfytui.faces.tui.layout import Ask, DeckLayout, Wish, shape_for
 from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.frames import FramesPane
 from comfytui.faces.tui.panes.gpu import GpuPane
@@ -23,20 +21,18 @@ from comfytui.faces.tui.view import View
 class PaneGround(Widget):
     """The space that the panes share."""
 
-    def __init__(self, *panes: Pane) -> None:
+    def __init__(self, *panes: Pane, ask: Ask) -> None:
         super().__init__(*panes, id="deck")
-        self.plan = DeckLayout()
+        self.plan = DeckLayout(ask)
 
     @property
     def layout(self) -> Layout:
         """The layout of the panes."""
         return self.plan
 
-    def follow_plan(self, change: Callable[[DeckLayout], None]) -> None:
-        """Change the plan, and lay the panes out anew if that moves any of them."""
-        before = self.plan.regions(self.app.size, self.size)
-        change(self.plan)
-        if self.plan.regions(self.app.size, self.size) != before:
+    def follow_plan(self) -> None:
+        """Lay the panes out anew if any of them should be elsewhere than it is."""
+        if self.size and self.plan.regions(self.app.size, self.size) != self.plan.arranged:
             self.children[0].refresh(repaint=False, layout=True)  # a child's wish is what clears the cached layout
 
 
@@ -69,7 +65,7 @@ class DeckScreen(LeanScreen[None]):
             "health": self.health,
             "log": LogPane(PANE_TITLES["log"], name="log"),
         }
-        self.ground = PaneGround(*self.panes.values())
+        self.ground = PaneGround(*self.panes.values(), ask=self.wish)
 
     def compose(self) -> ComposeResult:
         """Return the parts of the screen."""
@@ -94,12 +90,17 @@ class DeckScreen(LeanScreen[None]):
     def look(self, view: View) -> None:
         """Show ``view``."""
         self.view = view
-        if view.lane.caught_up:
-            wish = Wish(health=self.health.wish(view), gpu=self.gpu.wish(view))
-            self.ground.follow_plan(lambda plan: plan.set(wish=wish))
+        self.ground.follow_plan()
         for pane in self.panes.values():
             pane.look(view)
         self.draw_bars()
+
+    def wish(self, cells: int) -> Wish:
+        """Return how many lines Health and GPU would like to have at a side of ``cells``."""
+        if self.view is None or not self.view.lane.caught_up:
+            return Wish()
+        full, short = self.health.wish(self.view, cells - 4)
+        return Wish(health=full, health_short=short, gpu=self.gpu.wish(self.view))
 
     def draw_bars(self) -> None:
         """Draw header, tabs and footer."""
@@ -108,7 +109,9 @@ class DeckScreen(LeanScreen[None]):
         width = self.app.size.width
         idle = idle_keys(self.view, self.scenes.selected, compact=self.has_class("-compact"))
         self.header.write(header_line(self.view, width, self.heading))
-        self.tabs.write(tabs_line(self.focused_name, width, self.pane.picture.note))
+        self.tabs.write(
+            tabs_line(self.focused_name, width, self.pane.picture.note, trouble=bool(self.view.state.server.trouble))
+        )
         self.footer.write(footer_line(self.focused_name, self.view, width, idle))
 
     @property
@@ -128,11 +131,13 @@ class DeckScreen(LeanScreen[None]):
 
     def zoom(self, on: bool) -> None:
         """Let the focused pane fill the screen, or end that."""
-        self.ground.follow_plan(lambda plan: plan.set(zoomed=on))
+        self.ground.plan.zoomed = on
+        self.ground.follow_plan()
 
     def give_keys(self, name: PaneName) -> None:
         """Give the keys to the pane ``name`` and see that it is visible."""
-        self.ground.follow_plan(lambda plan: plan.set(focused=name))
+        self.ground.plan.focused = name
+        self.ground.follow_plan()
         self.panes[name].focus(scroll_visible=False)
         self.draw_bars()
 
@@ -144,7 +149,8 @@ class DeckScreen(LeanScreen[None]):
         """Keep the plan in step when a pane is clicked."""
         name = self.focused.id if self.focused is not None else None
         if name in self.panes and name != self.focused_name:
-            self.ground.follow_plan(lambda plan: plan.set(focused=name))
+            self.ground.plan.focused = name
+            self.ground.follow_plan()
             self.draw_bars()
 
     def _shape(self) -> None:

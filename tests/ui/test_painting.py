@@ -1,0 +1,228 @@
+"""How the dashboard paints: only what changed, in a calm rhythm, and nothing at all when nothing happens."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+from textual.geometry import Region
+
+from comfytui.clock import Clock
+from comfytui.faces.tui.lean import LeanUpdate, colour_code
+from comfytui.faces.tui.mailbox import Mailbox
+from comfytui.faces.tui.panes.line_list import LineList
+from comfytui.model import events as e
+from comfytui.model.feed import CaughtUp, FeedChanged
+from tests.ui import script
+from tests.ui.script import FixedClock
+from tests.ui.stage import COMPACT, NORMAL, WIDE, Stage, stage
+
+
+@contextmanager
+def painted(shown: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[Region]]]:
+    """Collect the regions that each list asks to have painted; a whole widget is a region of its size."""
+    asked: dict[str, list[Region]] = {}
+    refresh = LineList.refresh
+
+    def watched(self: LineList, *regions: Region, repaint: bool = True, **more: bool) -> LineList:
+        if repaint:
+            asked.setdefault(self.id or "", []).extend(regions or [self.size.region])
+        return refresh(self, *regions, repaint=repaint, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LineList, "refresh", watched)
+        yield asked
+
+
+async def test_a_step_repaints_a_few_cells_of_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    night = script.running()
+    async with stage(night, WIDE) as shown:
+        night.items.clear()
+        with painted(shown, monkeypatch) as asked:
+            await shown.tell(night.progress("scene-005", 14).items)
+        assert set(asked) == {"scenes"}
+        assert {region.y for region in asked["scenes"]} == {6}
+        assert sum(region.area for region in asked["scenes"]) <= 12
+
+
+async def test_the_same_figures_again_paint_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    night = script.running()
+    async with stage(night, WIDE) as shown:
+        night.items.clear()
+        with painted(shown, monkeypatch) as asked:
+            await shown.tell(night.progress("scene-005", 13).pulse(0.004, ours=2, others=1).items)
+        assert asked == {}
+
+
+async def test_a_second_repaints_the_clock_and_the_executing_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage(script.running(), WIDE) as shown:
+        shown.clock.at = shown.clock.at.replace(microsecond=0)
+        shown.app.paint()
+        await shown.settle()
+        await shown.clock.sleep(1)
+        with painted(shown, monkeypatch) as asked:
+            shown.app.paint()
+        assert set(asked) <= {"header", "scenes", "frames"}
+        assert sum(region.area for region in asked["header"]) <= 2
+        assert sum(region.area for region in asked["scenes"]) <= 2
+
+
+async def test_a_finished_run_paints_nothing_as_time_goes_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage(script.finished(), WIDE) as shown:
+        with painted(shown, monkeypatch) as asked:
+            for _ in range(50):
+                await shown.clock.sleep(1)
+                shown.app._tick()
+        assert asked == {}
+
+
+async def test_pause_stops_painting_while_the_data_goes_on() -> None:
+    night = script.running()
+    async with stage(night, NORMAL) as shown:
+        await shown.press("p")
+        assert "PAUSED" in shown.line("comfytui")
+        before = shown.text()
+        night.items.clear()
+        await shown.tell(night.frame("scene-005", 13, 2).progress("scene-005", 19).items)
+        assert shown.text() == before
+        assert shown.app.mailbox.state.progress["scene-005"].value == 19
+        await shown.press("p")
+        assert "13/25" in shown.text()
+        assert "19/20" in shown.text()
+        assert "PAUSED" not in shown.text()
+
+
+@pytest.mark.parametrize("size", [WIDE, NORMAL, COMPACT, (200, 50), (40, 8), (76, 20), (120, 29)])
+async def test_resizing_lands_where_a_start_at_that_size_does(size: tuple[int, int]) -> None:
+    async with stage(script.running(), size) as shown:
+        fresh = shown.text()
+    async with stage(script.running(), WIDE if size != WIDE else COMPACT) as shown:
+        await shown.pilot.resize_terminal(*size)
+        await shown.settle()
+        assert shown.text() == fresh
+
+
+async def test_a_journal_is_folded_without_painting_it_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    night = script.thousand()
+    night.items = [item for item in night.items if not isinstance(item, CaughtUp)]
+    paints = 0
+    async with stage(script.empty(), WIDE) as shown:
+        paint = type(shown.app).paint
+
+        def counted(self: object, force: bool = False) -> None:
+            nonlocal paints
+            paints += 1
+            paint(shown.app, force)
+
+        monkeypatch.setattr(type(shown.app), "paint", counted)
+        shown.app.mailbox = Mailbox(shown.clock)
+        shown.feed.push([*night.items, CaughtUp()])
+        await shown.settle()
+        assert "499 done" in shown.text()
+    assert paints <= 2
+
+
+# --- when things are painted ----------------------------------------------------------------------------------------
+
+
+def mailbox(clock: Clock | None = None) -> Mailbox:
+    box = Mailbox(clock or FixedClock())
+    for item in script.running().items:
+        box.take(item)
+    return box
+
+
+def test_nothing_is_urgent_until_the_feed_caught_up() -> None:
+    box = Mailbox(FixedClock())
+    told = [box.take(item) for item in script.running().items]
+    assert told[-1] == "now"
+    assert set(told[:-1]) == {"later"}
+
+
+def test_facts_are_more_urgent_than_figures() -> None:
+    box, night = mailbox(), script.running()
+    night.items.clear()
+    night.tell(e.RunNoted(text="news")).progress("scene-005", 14).tell(e.Pulse(latency=0.01))
+    assert [box.take(item) for item in night.items] == ["fact", "sample", "sample"]
+
+
+def test_a_fact_that_was_known_already_wants_no_painting() -> None:
+    box, night = mailbox(), script.running()
+    assert box.take(night.items[3]) == "later"
+
+
+def test_losing_the_feed_of_a_run_that_ended_keeps_its_ending() -> None:
+    box = mailbox()
+    box.take(FeedChanged(live=False, why="gone"))
+    since = box.lane.since
+    box.lost("the feed ended")
+    assert (box.lane.live, box.lane.since, box.lane.caught_up) == (False, since, True)
+
+
+# --- how few bytes it takes -----------------------------------------------------------------------------------------
+
+
+async def test_a_changed_digit_takes_few_bytes() -> None:
+    async with stage(script.running(), WIDE) as shown:
+        console = Console(force_terminal=True, color_system="truecolor", legacy_windows=False)
+        shown.app.screen._compositor._dirty_regions.add(Region(60, 6, 2, 1))
+        update = shown.app.screen._compositor.render_partial_update()
+        assert isinstance(update, LeanUpdate)
+        sequence = update.render_segments(console)
+        assert sequence.startswith("\x1b[7;61H")
+        assert sequence.endswith("\x1b[0m")
+        assert len(sequence) < 80
+
+
+async def test_lean_updates_draw_what_full_ones_draw() -> None:
+    async with stage(script.running(), WIDE) as shown:
+        compositor = shown.app.screen._compositor
+        console = Console(force_terminal=True, color_system="truecolor", legacy_windows=False)
+        for region in (Region(0, 0, 120, 40), Region(3, 5, 80, 4), Region(70, 0, 20, 40), Region(119, 39, 1, 1)):
+            compositor._dirty_regions = {region}
+            update = compositor.render_partial_update()
+            assert update is not None
+            plain = _plain_screen(update.render_segments(console))
+            lines = shown.text().splitlines()
+            for y in range(region.y, region.bottom):
+                assert plain[y][region.x : region.right] == lines[y][region.x : region.right]
+
+
+def _plain_screen(sequence: str) -> list[str]:
+    """Return what a terminal of 120x40 shows after ``sequence`` of cursor moves, colours and text."""
+    import re
+
+    screen = [[" "] * 120 for _ in range(40)]
+    x = y = 0
+    for move_y, move_x, _, text in re.findall(r"\x1b\[(\d+);(\d+)H|(\x1b\[[\d;]*m)|([^\x1b]+)", sequence):
+        if move_y:
+            y, x = int(move_y) - 1, int(move_x) - 1
+        for char in text:
+            screen[y][x] = char
+            x += 1
+    return ["".join(line) for line in screen]
+
+
+def test_colours_are_named_in_full_so_that_none_is_inherited() -> None:
+    assert colour_code(None, ColorSystem.TRUECOLOR) == "\x1b[0m"
+    bold = colour_code(Style(bold=True, color="#102030", bgcolor="#000000"), ColorSystem.TRUECOLOR)
+    assert bold == "\x1b[0;1;38;2;16;32;48;48;2;0;0;0m"
+
+
+# --- what is loaded -------------------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_loads_neither_sources_nor_what_it_shows_later() -> None:
+    code = (
+        "import sys, comfytui.faces.tui.app\n"
+        "late = ['httpx', 'pynvml', 'watchfiles', 'psutil', 'aiohttp', 'PIL', 'comfytui.engine', 'comfytui.sources',\n"
+        "        'comfytui.records', 'comfytui.faces.tui.screens.scene', 'comfytui.faces.tui.screens.help',\n"
+        "        'comfytui.faces.tui.screens.leave', 'textual.widgets._data_table']\n"
+        "print([name for name in late if name in sys.modules])\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    assert told.stdout.strip() == "[]"

@@ -1,0 +1,113 @@
+"""The screens over the deck: a scene in full, the keys, the questions, the palette."""
+
+from collections.abc import Callable
+
+import pytest
+
+from comfytui.faces.tui.screens.telemetry_words import WORDS
+from comfytui.model.telemetry import GpuTelemetry, SystemTelemetry, Telemetry, contract_name
+from tests.ui import script
+from tests.ui.stage import COMPACT, NORMAL, SIZES, WIDE, stage
+
+Same = Callable[..., None]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_scene_done(size: str, same_picture: Same) -> None:
+    async with stage(script.running(), SIZES[size]) as shown:
+        await shown.press("g", "enter")
+        same_picture(shown)
+
+
+async def test_scene_executing_its_second_attempt(same_picture: Same) -> None:
+    async with stage(script.running(), WIDE) as shown:
+        await shown.press("enter")
+        same_picture(shown, "second")
+        await shown.press("left")
+        same_picture(shown, "first")
+
+
+async def test_scene_failed(same_picture: Same) -> None:
+    async with stage(script.running(), WIDE) as shown:
+        await shown.press("g", "j", "j", "enter")
+        same_picture(shown)
+        text = shown.text()
+        assert "CUDA out of memory" in text
+        assert "Lower the resolution or the frames, or free VRAM." in text
+
+
+async def test_scene_goes_on_while_it_is_open() -> None:
+    night = script.running()
+    async with stage(night, WIDE) as shown:
+        await shown.press("enter")
+        assert "12/25" in shown.text()
+        night.items.clear()
+        await shown.tell(night.frame("scene-005", 13, 2).items)
+        assert "13/25" in shown.text()
+        assert "13 of 25 frames proven" in shown.text()
+
+
+async def test_scene_scrolls_to_its_story() -> None:
+    async with stage(script.running(), COMPACT) as shown:
+        await shown.press("g", "enter", "G")
+        assert "slow dolly in" in shown.text()
+        await shown.press("escape")
+        assert shown.app.screen is shown.app.deck
+
+
+@pytest.mark.parametrize("pane", ["1", "3"])
+async def test_help(pane: str, same_picture: Same) -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        await shown.press(pane, "question_mark")
+        same_picture(shown)
+        await shown.press("escape")
+        assert shown.app.screen is shown.app.deck
+
+
+async def test_help_of_the_scene_screen_names_what_is_disabled(same_picture: Same) -> None:
+    async with stage(script.running(), WIDE, readonly=True) as shown:
+        await shown.press("enter", "f1")
+        same_picture(shown)
+        assert "Disabled: read-only." in shown.text()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_leave(size: str, same_picture: Same) -> None:
+    async with stage(script.running(), SIZES[size], owns_run=True) as shown:
+        await shown.press("q")
+        same_picture(shown)
+
+
+async def test_confirm(same_picture: Same) -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        await shown.press("x")
+        same_picture(shown)
+
+
+async def test_palette_offers_every_command_by_name() -> None:
+    async with stage(script.running(), WIDE) as shown:
+        await shown.press("ctrl+p")
+        for _ in range(20):
+            await shown.pilot.pause()
+        text = shown.text()
+        assert "Cancel (x)" in text
+        assert "Render" not in text or "Rerun (r)" in text
+
+
+async def test_filter_line(same_picture: Same) -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        await shown.press("slash", *"state", "colon", *"failed")
+        same_picture(shown)
+
+
+def test_every_field_of_the_contract_has_its_word() -> None:
+    named = [word.name for word in WORDS]
+    wanted: list[str] = []
+    for field in Telemetry.__struct_fields__:
+        inner = {"gpu": GpuTelemetry, "system": SystemTelemetry}.get(field)
+        if inner is None:
+            wanted.append(contract_name(field))
+        else:
+            wanted += [f"{contract_name(field)}.{contract_name(each)}" for each in inner.__struct_fields__]
+    assert named == wanted
+    assert all(word.meaning for word in WORDS)
