@@ -161,7 +161,9 @@ class AttemptDriver:
             self._voice.note("error", ending.error.message)
 
     async def _measure(self, moment: e.MomentWord) -> None:
-        self._voice.tell(e.GpuMeasured, moment=moment, measurement=await self._desk.measure(moment))
+        before = self._voice.attempt.before if moment == "after" else None
+        measurement = await self._desk.measure(moment, like=before.device if before else None)
+        self._voice.tell(e.GpuMeasured, moment=moment, measurement=measurement)
 
     async def _unexpected(self, problem: BaseException) -> Ending:
         """Keep what is known of an error of our own where a person can find it; the scene fails, the run goes on."""

@@ -8,7 +8,7 @@ from comfytui.model import events as e
 from comfytui.records.archive import write_archive
 from comfytui.records.metadata import build_metadata
 from comfytui.records.rundir import RunDir
-from comfytui.records.validate import validate_run
+from comfytui.records.validate import passed, validate_run, write_validation
 
 INTERRUPTED = 130
 
@@ -21,11 +21,13 @@ async def close_run(hub: Hub, run_dir: RunDir, *, interrupted: bool) -> int:
     """
     await hub.commit(e.RunSettled())
     await to_thread.run_sync(build_metadata, run_dir, hub.state)
-    findings = tuple(await to_thread.run_sync(validate_run, run_dir.path))
-    hub.publish(e.RunValidated(passed=not findings, findings=findings))
+    findings = await to_thread.run_sync(validate_run, run_dir.path)
+    valid = passed(findings)
+    await to_thread.run_sync(write_validation, run_dir, findings)
+    hub.publish(e.RunValidated(passed=valid, findings=tuple(str(finding) for finding in findings)))
     archive = await to_thread.run_sync(write_archive, run_dir)
     hub.publish(e.RunArchived(path=str(archive), bytes=archive.stat().st_size))
-    code = 0 if not findings and fulfilled(hub.state) else 1
+    code = 0 if valid and fulfilled(hub.state) else 1
     if interrupted:
         code = INTERRUPTED
     await hub.commit(e.RunEnded(outcome="interrupted" if interrupted else "finished", exit_code=code))

@@ -16,6 +16,7 @@ from comfytui.engine.rest import Rest
 from comfytui.engine.shelves import Shelf, Stamp, Wanted, on_disk, wanted_of
 from comfytui.engine.signals import wait_for
 from comfytui.engine.voice import AttemptVoice
+from comfytui.engine.waiting import RESOLUTION
 from comfytui.model.events import Frame, FrameProven, FrameRefused, FrameWriting
 from comfytui.model.policy import QueuePolicy
 from comfytui.sources.comfy.wire import OutputFile
@@ -78,7 +79,7 @@ class FrameCollector:
         """Take each frame that comes to rest, until cancelled."""
         while True:
             now = self._clock.monotonic()
-            rested = [name for name, at in self._fresh.items() if now - at >= AT_REST]
+            rested = [name for name, at in self._fresh.items() if now - at >= AT_REST - RESOLUTION]
             for name in rested:
                 del self._fresh[name]
                 await self._take(on_disk(name, self._subfolder))
@@ -107,7 +108,7 @@ class FrameCollector:
             if not lacking and enough:
                 return False
             left = deadline - self._clock.monotonic()
-            if left <= 0:
+            if left <= RESOLUTION:
                 break
             await self._until_stirred(min(LOOK_AGAIN[min(looks, len(LOOK_AGAIN) - 1)], left))
             looks += 1

@@ -56,41 +56,64 @@ class Connection:
             )
 
 
+@dataclass(frozen=True)
+class Line:
+    """A server that answered, with what is known of it and the means to ask it more."""
+
+    http: ComfyHttp
+    shelf: Shelf
+    gauges: Gauges
+
+
 @asynccontextmanager
 async def connected(
     hub: Hub, plan: RunPlan, clock: Clock, credentials: Credentials, run_dir: RunDir
 ) -> AsyncIterator[Connection]:
-    """Connect in stages: the server itself, ``/system_stats``, the workflow's nodes, the socket.
+    """Connect a run in stages: the server itself, ``/system_stats``, the workflow's nodes, the socket.
 
     Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, ``workflow.nodes_missing``.
     """
+    interval = plan.policy.gpu_interval_seconds
+    async with reached(hub, plan.server, clock, credentials, logs=run_dir.logs, gpu_interval=interval) as line:
+        await _check_nodes(line.http, plan.workflow)
+        client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{run_dir.path}").hex
+        async with ComfySocket(line.http.address, client_id, clock) as socket:
+            desk = Desk(
+                hub=hub,
+                clock=clock,
+                http=line.http,
+                router=Router(hub, clock, plan.workflow),
+                shelf=line.shelf,
+                measure=line.gauges.measure,
+                policy=plan.policy,
+                workflow=plan.workflow,
+                run_dir=run_dir,
+                client_id=client_id,
+            )
+            yield Connection(desk=desk, socket=socket, gauges=line.gauges, server=plan.server)
+
+
+@asynccontextmanager
+async def reached(
+    hub: Hub, server: ServerPlan, clock: Clock, credentials: Credentials, *, logs: Path | None, gpu_interval: float
+) -> AsyncIterator[Line]:
+    """Reach the server, starting the simulator where that is the one, and tell the hub of it.
+
+    Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, ``config.value``.
+    """
     async with AsyncExitStack() as stack:
-        url = plan.server.url
-        if plan.server.simulator_speed is not None:
-            url = await stack.enter_async_context(_simulator(plan.server.simulator_speed, run_dir, clock))
+        url = server.url
+        if server.simulator_speed is not None:
+            url = await stack.enter_async_context(_simulator(server.simulator_speed, logs, clock))
         address = ServerAddress.parse(url, token=credentials.token, headers=credentials.headers)
         http = await stack.enter_async_context(ComfyHttp(address))
         facts = await check_server(http)
-        await _check_nodes(http, plan.workflow)
-        shelf = shelf_for(plan.server, facts, http)
-        hub.publish(reached(address.url, facts, shelf, managed=plan.server.simulator_speed is not None))
-        client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{run_dir.path}").hex
-        socket = await stack.enter_async_context(ComfySocket(address, client_id, clock))
-        gauges = Gauges(http, clock, local=address.is_loopback, interval=plan.policy.gpu_interval_seconds)
-        router = Router(hub, clock, plan.workflow)
-        desk = Desk(
-            hub=hub,
-            clock=clock,
-            http=http,
-            router=router,
-            shelf=shelf,
-            measure=gauges.measure,
-            policy=plan.policy,
-            workflow=plan.workflow,
-            run_dir=run_dir,
-            client_id=client_id,
-        )
-        yield Connection(desk=desk, socket=socket, gauges=gauges, server=plan.server)
+        shelf = shelf_for(server, facts, http)
+        hub.publish(told_of(address.url, facts, shelf, managed=server.simulator_speed is not None))
+        for note in facts.notes:
+            hub.publish(e.RunNoted(text=note))
+        gauges = Gauges(http, clock, local=address.is_loopback, interval=gpu_interval)
+        yield Line(http=http, shelf=shelf, gauges=await stack.enter_async_context(gauges))
 
 
 def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp) -> Shelf:
@@ -109,7 +132,7 @@ def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp) -> Shelf:
     return HttpShelf(http)
 
 
-def reached(url: str, facts: ServerFacts, shelf: Shelf, *, managed: bool) -> e.ServerReached:
+def told_of(url: str, facts: ServerFacts, shelf: Shelf, *, managed: bool) -> e.ServerReached:
     """Return the fact that the server answers."""
     stats = facts.stats
     return e.ServerReached(
@@ -132,12 +155,14 @@ async def _check_nodes(http: ComfyHttp, workflow: Workflow) -> None:
 
 
 @asynccontextmanager
-async def _simulator(speed: str, run_dir: RunDir, clock: Clock) -> AsyncIterator[str]:
+async def _simulator(speed: str, logs: Path | None, clock: Clock) -> AsyncIterator[str]:
     """Run the built-in simulator as a process of its own; its output folder goes with it."""
     with tempfile.TemporaryDirectory(prefix="comfytui-sim-", ignore_cleanup_errors=True) as output:
         command = simulator_command(Path(output), speed)
-        log = run_dir.logs / "simulator.log"
+        log = logs / "simulator.log" if logs is not None else None
         async with ServerProcess.start(
             command, log=log, ready=simulator_url, timeout=SIMULATOR_START, clock=clock
         ) as process:
+            if process.url is None:
+                raise Failure("server.start_failed", why="the simulator did not tell its address")
             yield process.url

@@ -1,21 +1,26 @@
 """What every attempt of a run works with."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Protocol
 
 from comfytui.clock import Clock
 from comfytui.engine.collecting import FrameCollector
 from comfytui.engine.hub import Hub
 from comfytui.engine.router import Router
 from comfytui.engine.shelves import Shelf
-from comfytui.model.events import Measurement
+from comfytui.model.events import Device, Measurement, MomentWord
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.workflow import Workflow
 from comfytui.records.rundir import RunDir
 from comfytui.sources.comfy.http import ComfyHttp
 
-Measure = Callable[[Literal["before", "after"]], Awaitable[Measurement]]
+
+class Measure(Protocol):
+    """Reads VRAM, of the device ``like`` the one that was read before."""
+
+    async def __call__(self, moment: MomentWord, like: Device | None = None) -> Measurement:
+        """Return the reading."""
+        ...
 
 
 @dataclass(frozen=True)

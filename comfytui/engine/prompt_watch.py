@@ -10,7 +10,7 @@ from comfytui.engine.ending import Ending
 from comfytui.engine.signals import PromptSignals
 from comfytui.engine.submitting import withdraw
 from comfytui.engine.voice import AttemptVoice
-from comfytui.engine.waiting import GiveUp, GiveUpReason, Look, ReadHistory, Reconcile, WaitOn, next_step
+from comfytui.engine.waiting import RESOLUTION, GiveUp, GiveUpReason, Look, ReadHistory, Reconcile, WaitOn, next_step
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.records.atomic import write_atomic
@@ -75,7 +75,7 @@ class PromptWatch:
     async def _read_history(self) -> HistoryEntry | None:
         """Read ``/history/<prompt_id>`` and tell of it; ``None`` while it holds no outcome or cannot be read."""
         over_at = self._signals.over_at
-        hinted = over_at is not None and self._desk.clock.monotonic() >= over_at
+        hinted = over_at is not None and self._desk.clock.monotonic() >= over_at - RESOLUTION
         entry: HistoryEntry | None = None
         status: e.HistoryWord = "pending"
         message = ""

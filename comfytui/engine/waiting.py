@@ -19,6 +19,9 @@ SILENCE_OF_ONE = 5
 QUEUE_EVERY = 5
 """Every so many silent polls look at /queue too: with heavy prompts of other people it weighs megabytes."""
 
+RESOLUTION = 0.001
+"""Seconds below which a wait counts as over: what is left of it may be too little for a clock to tell."""
+
 GiveUpReason = Literal["cancelled", "maxWait", "totalWait", "attemptLimit", "serverLost"]
 
 
@@ -74,22 +77,22 @@ def next_step(look: Look, policy: QueuePolicy) -> Step:
     if (reason := _given_up(look, policy)) is not None:
         return GiveUp(reason)
     due_in = _read_due_in(look, policy)
-    if due_in <= 0:
+    if due_in <= RESOLUTION:
         if policy.history_max_attempts and look.reads >= policy.history_max_attempts:
             return GiveUp("attemptLimit")
         reconcile = look.reconcile or (look.silent_reads + 1) % QUEUE_EVERY == 0
         return Reconcile() if reconcile and not _hinted(look) else ReadHistory()
-    return WaitOn(min(due_in, _limit_in(look, policy)))
+    return WaitOn(max(RESOLUTION, min(due_in, _limit_in(look, policy))))
 
 
 def _given_up(look: Look, policy: QueuePolicy) -> GiveUpReason | None:
     if look.cancelled:
         return "cancelled"
-    if look.since_executing is not None and look.since_executing >= policy.max_wait_seconds:
+    if look.since_executing is not None and look.since_executing >= policy.max_wait_seconds - RESOLUTION:
         return "maxWait"
-    if look.since_submit >= policy.max_total_wait_seconds:
+    if look.since_submit >= policy.max_total_wait_seconds - RESOLUTION:
         return "totalWait"
-    if look.since_contact >= policy.server_wait_seconds:
+    if look.since_contact >= policy.server_wait_seconds - RESOLUTION:
         return "serverLost"
     return None
 
@@ -111,7 +114,7 @@ def _read_due_in(look: Look, policy: QueuePolicy) -> float:
 
 
 def _hinted(look: Look) -> bool:
-    return look.hint_in is not None and look.hint_in <= 0
+    return look.hint_in is not None and look.hint_in <= RESOLUTION
 
 
 def _limit_in(look: Look, policy: QueuePolicy) -> float:

@@ -18,6 +18,7 @@ ENVELOPE_VERSION = 1
 MomentWord = Literal["before", "after"]
 HistoryWord = Literal["success", "pending", "error"]
 NoteWord = Literal["note", "warning", "error"]
+FrameWord = Literal["writing", "proven", "unproven", "truncated"]
 SocketWord = Literal["open", "closed", "refused", "silent"]
 
 
@@ -377,12 +378,17 @@ class Progress(Sample, frozen=True, kw_only=True):
 
 
 class FrameWriting(Sample, frozen=True, kw_only=True):
-    """A frame is growing on the server's disk; ``bytes`` so far."""
+    """A frame is growing on the server's disk; ``bytes`` so far.
+
+    Without a run there is no scene (empty) and no attempt (0), and nothing is collected: then ``state`` says what the
+    file looked like when it had come to rest.
+    """
 
     scene: str
     attempt: int
     name: str
     bytes: int
+    state: FrameWord = "writing"
 
 
 class QueueDepth(Sample, frozen=True, kw_only=True):

@@ -69,10 +69,11 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
                 return state
             return replace(state, at=at, progress={**state.progress, scene: sample})
         case e.FrameWriting():
-            return _frame_row(
-                state, FrameRow(scene=sample.scene, attempt=sample.attempt, name=sample.name, state="writing",
-                                at=at, bytes=sample.bytes)
+            row = FrameRow(
+                scene=sample.scene, attempt=sample.attempt, name=sample.name, state=sample.state, at=at,
+                bytes=sample.bytes,
             )  # fmt: skip
+            return _frame_row(state, row)
         case e.QueueDepth():
             return replace(state, at=at, server=replace(state.server, ours=sample.ours, others=sample.others))
         case e.GpuSampled():

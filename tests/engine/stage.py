@@ -83,7 +83,7 @@ class Outcome:
     @property
     def findings(self) -> list[str]:
         """What the validator says of the run."""
-        return list(validate_run(self.run_dir.path))
+        return [str(finding) for finding in validate_run(self.run_dir.path)]
 
     def posts(self, path: str = "/prompt") -> list[Any]:
         """Return the bodies that were posted to ``path``."""
@@ -130,7 +130,7 @@ class Stage:
         """Make a run folder with its plan, and a runner for it."""
         run_dir = create_run(self.runs, self.clock)
         plan = self.plan(run_dir, simulator.url, scenes or (brief(1),))
-        write_plan(run_dir, plan)
+        write_plan(run_dir, plan, b"{}")
         return Runner(run_dir, plan, self.clock, Credentials())
 
     async def play(self, *faults: Fault, scenes: tuple[SceneBrief, ...] = (), **options: Any) -> Outcome:
