@@ -42,7 +42,7 @@ from comfytui.sources.comfy.replies import (
     read_uploaded,
 )
 
-MAX_QUEUE = 512 * MIB
+MAX_QUEUE = 256 * MIB
 """Bytes of GET /queue, which holds every workflow: 22.7 MB for 500 prompts with a GUI workflow each."""
 MAX_FILE = 16 * 1024 * MIB
 """Bytes of one output file: long videos are large."""
@@ -50,6 +50,8 @@ MAX_UPLOAD = 100 * MIB
 """Bytes of one upload, the default limit of ComfyUI."""
 AT_ONCE = 6
 """Requests for node classes that are under way at the same time."""
+
+_NO_NAMES = ("", ".", "..")  # in a path, these lead to another endpoint
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class ComfyHttp:
 
     async def object_info(self, node_class: str) -> dict[str, Any] | None:
         """Return what the server tells of one node class; ``None``: it is not installed there."""
+        if node_class.strip() in _NO_NAMES:
+            return None
         path = f"/object_info/{quote(_named(node_class), safe='')}"
         return await self._exchange.json("GET", path, lambda body: read_object_info(body, node_class))
 
@@ -236,8 +240,8 @@ class ComfyHttp:
 
 def _named(name: str) -> str:
     """Return an id; raises ValueError for a blank one, with which most endpoints do something quite different."""
-    if not name.strip():
-        raise ValueError("an id or class name is needed, and it is blank")
+    if name.strip() in _NO_NAMES:
+        raise ValueError("an id or class name is needed, and it is blank or means a folder")
     return name
 
 
