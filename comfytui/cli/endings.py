@@ -1,22 +1,12 @@
 """How a command ends when it does not end well: two sentences and a code, never a traceback."""
 
 import os
-import platform
-import re
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from comfytui import __version__
 from comfytui.errors import Failure
-from comfytui.settings.table import HEADERS_VARIABLE, TOKEN_VARIABLE
-from comfytui.untrusted import plain
 
 INTERRUPTED = 130
-
-_LOGIN = re.compile(r"(?<=://)[^/\s@]*@")
 
 
 def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
@@ -60,8 +50,9 @@ def _ended(fault: BaseException, arguments: Sequence[str]) -> int:
             leave_stdout()
             return 0
         case _:
-            failure = Failure("internal", why=_words(fault), debug=str(write_debug_file(fault, arguments, os.environ)))
-            return tell(failure, "--json" in arguments)
+            from comfytui.cli.mishaps import internal_failure
+
+            return tell(internal_failure(fault, arguments, os.environ), "--json" in arguments)
 
 
 def tell(failure: Failure, as_json: bool) -> int:
@@ -79,37 +70,3 @@ def tell(failure: Failure, as_json: bool) -> int:
 
         leave_stdout()
     return failure.exit_code
-
-
-def _words(fault: BaseException) -> str:
-    words = plain(without_secrets(str(fault), os.environ), 300).rstrip(".")
-    return f"{type(fault).__name__}: {words}" if words else type(fault).__name__
-
-
-def write_debug_file(fault: BaseException, arguments: Sequence[str], environ: Mapping[str, str]) -> Path | None:
-    """Write what is needed to report ``fault`` into a new private file of the temporary folder, and return its path.
-
-    Secrets of ``environ`` and logins in addresses are blotted out. ``None`` when no file can be made.
-    """
-    trace = "".join(traceback.format_exception(fault))
-    text = (
-        f"comfytui {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-        f"arguments: {list(arguments)}\n\n{trace}"
-    )
-    try:
-        handle, name = tempfile.mkstemp(prefix="comfytui-error-", suffix=".txt")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(without_secrets(text, environ))
-    except OSError:
-        return None
-    return Path(name)
-
-
-def without_secrets(text: str, environ: Mapping[str, str]) -> str:
-    """Return ``text`` with every secret of ``environ``, and every login in an address, blotted out."""
-    secrets = {environ.get(TOKEN_VARIABLE, ""), environ.get(HEADERS_VARIABLE, "")}
-    secrets |= set(re.split(r'["\n;,:{}\s]+', environ.get(HEADERS_VARIABLE, "")))
-    for secret in sorted((each.strip() for each in secrets), key=len, reverse=True):
-        if len(secret) >= 4:
-            text = text.replace(secret, "***")
-    return _LOGIN.sub("***@", text)
