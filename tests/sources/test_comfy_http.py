@@ -57,11 +57,12 @@ async def raw_server(handle: Callable[[SocketStream], Awaitable[None]]) -> Async
     """A server that is no HTTP server, or a bad one."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(anyio.abc.SocketAttribute.local_port)
-    async with anyio.create_task_group() as group:
+    async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, handle)
-        yield ServerAddress.parse(f"http://127.0.0.1:{port}", token=SECRET)
-        group.cancel_scope.cancel()
-    await listener.aclose()
+        try:
+            yield ServerAddress.parse(f"http://127.0.0.1:{port}", token=SECRET)
+        finally:
+            group.cancel_scope.cancel()
 
 
 def saying(
@@ -167,12 +168,12 @@ async def test_no_redirect_is_followed() -> None:
 
 
 async def test_a_port_that_speaks_no_http() -> None:
-    async def ssh(stream: SocketStream) -> None:
+    async def mail(stream: SocketStream) -> None:
         async with stream:
-            await stream.send(b"SSH-2.0-OpenSSH_9.6\r\n")
+            await stream.send(b"220 mail.example ready\r\n\r\n")
             await stream.receive()
 
-    async with raw_server(ssh) as address:
+    async with raw_server(mail) as address:
         assert (await failure_of(address)).code == "server.not_comfyui"
 
 
@@ -285,9 +286,12 @@ async def test_a_server_that_never_answers_times_out(tmp_path: Path) -> None:
 
 
 async def test_a_freeze_of_half_a_second_is_no_failure(tmp_path: Path) -> None:
-    async with Simulator(output_dir=tmp_path, faults=Faults(Slow(seconds=0.5))).serve() as sim:
-        async with ComfyHttp(ServerAddress.parse(sim.url)) as http:
-            assert (await http.system_stats()).version == "0.8.0"
+    faults = Faults(Slow(seconds=0.5))
+    async with (
+        Simulator(output_dir=tmp_path, faults=faults).serve() as sim,
+        ComfyHttp(ServerAddress.parse(sim.url)) as http,
+    ):
+        assert (await http.system_stats()).version == "0.8.0"
 
 
 async def test_a_trickle_is_given_up() -> None:
@@ -392,10 +396,15 @@ async def test_an_empty_id_is_never_sent(tmp_path: Path) -> None:
             lambda: http.submit({}, "", "c"),
             lambda: http.submit({}, "p", ""),
             lambda: http.object_info(""),
+            lambda: http.history(".."),
         ):
             with pytest.raises(ValueError, match="blank"):
                 await ask()
         await http.delete_pending([])
+        assert await http.missing_nodes(["", ".."]) == (
+            "",
+            "..",
+        )  # a workflow may say so; both would ask for all of them
         assert sim.requests == []
 
 
@@ -493,12 +502,14 @@ async def test_an_error_of_the_reader_passes_as_it_is(tmp_path: Path) -> None:
 async def test_an_upload_tells_the_name_for_load_image(tmp_path: Path) -> None:
     keyframe = tmp_path / "key.png"
     keyframe.write_bytes(b"\x89PNG one")
-    async with Simulator(output_dir=tmp_path / "out", input_dir=tmp_path / "in").serve() as sim:
-        async with ComfyHttp(ServerAddress.parse(sim.url)) as http:
-            assert await http.upload_image(keyframe, "run-key.png", "stories") == "stories/run-key.png"
-            keyframe.write_bytes(b"\x89PNG two")
-            assert await http.upload_image(keyframe, "run-key.png", "stories") == "stories/run-key (1).png"
-            assert (tmp_path / "in" / "stories" / "run-key (1).png").read_bytes() == b"\x89PNG two"
+    async with (
+        Simulator(output_dir=tmp_path / "out", input_dir=tmp_path / "in").serve() as sim,
+        ComfyHttp(ServerAddress.parse(sim.url)) as http,
+    ):
+        assert await http.upload_image(keyframe, "run-key.png", "stories") == "stories/run-key.png"
+        keyframe.write_bytes(b"\x89PNG two")
+        assert await http.upload_image(keyframe, "run-key.png", "stories") == "stories/run-key (1).png"
+        assert (tmp_path / "in" / "stories" / "run-key (1).png").read_bytes() == b"\x89PNG two"
 
 
 async def test_an_upload_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

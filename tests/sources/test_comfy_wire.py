@@ -50,6 +50,7 @@ def test_what_is_no_json_is_said_so(body: bytes) -> None:
 
 
 def test_numbers_of_the_wrong_kind_are_none() -> None:
+    odd: Any
     for odd in ("1", None, True, [], {}, float("nan"), float("inf"), 10**400):
         assert number(odd) is None
         assert whole(odd) is None
@@ -304,6 +305,7 @@ def test_system_stats_with_odd_figures() -> None:
     assert stats.system["ram_free"] is None
     (device,) = stats.devices
     assert (device.name, device.vram_total, device.vram_free, device.index) == ("Unknown", None, None, None)
+    odd: Any
     for odd in (None, [], {}, {"system": []}):
         with pytest.raises(WrongShape):
             read_system_stats(odd)
@@ -318,6 +320,7 @@ def test_replies_to_a_prompt() -> None:
     assert read_prompt_rejection({"error": "no good"}).message == "no good"
     flood = {"1": {"errors": [{"message": "m"}] * 500}}
     assert len(read_prompt_reply({"prompt_id": "p", "node_errors": flood}).warnings) == 50
+    odd: Any
     for odd in (None, [], {}, {"prompt_id": None}, {"prompt_id": ""}):
         with pytest.raises(WrongShape):
             read_prompt_reply(odd)

@@ -190,7 +190,8 @@ class PromptRejection(Struct, frozen=True, kw_only=True):
 
 def read_prompt_reply(body: Any) -> PromptReply:
     """Return the decoded 200 reply to POST /prompt; raises WrongShape."""
-    prompt_id = text(mapping(body).get("prompt_id"))
+    told = mapping(body).get("prompt_id")
+    prompt_id = text(told) if isinstance(told, str) else None
     if not prompt_id:
         raise WrongShape("it names no prompt_id")
     warnings = tuple(_sentences(body.get("node_errors")))
