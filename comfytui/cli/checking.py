@@ -43,3 +43,16 @@ def _as_json(path: Path, findings: Sequence[Finding]) -> str:
 
     found = [{"level": each.level, "place": each.place, "what": each.text} for each in findings]
     return json_line(validation={"dir": str(path), "passed": passed(findings), "findings": found})
+
+
+def print_contract(schema: bool) -> int:
+    """Print the telemetry contract as Markdown, or as JSON Schema, and return 0."""
+    from comfytui.records.contract import contract_markdown, contract_schema
+
+    if schema:
+        import json
+
+        click.echo(json.dumps(contract_schema(), indent=2, ensure_ascii=False))
+    else:
+        click.echo(contract_markdown())
+    return 0

@@ -104,6 +104,7 @@ class LineFormatter:
         self._width = _NARROWEST
         self._caught_up = False
         self._was_live = False
+        self._queue: int | None = None
 
     def on_item(self, item: FeedItem) -> list[str]:
         """Return the lines for ``item``, often none."""
@@ -134,12 +135,16 @@ class LineFormatter:
     def _event(self, envelope: Envelope) -> list[str]:
         event = envelope.event
         match event:
+            case e.RunOpened(run_id=""):
+                return []  # a mere observation, which opens no run
             case e.RunOpened():
                 widest = max((len(scene.id) for scene in event.scenes), default=0)
                 self._width = min(max(_NARROWEST, widest), _WIDEST)
             case e.Progress():
                 told = self._progress and self._caught_up and self._thinned.lets(envelope)
                 return [self._line(envelope.at, event.scene, _progress(event))] if told else []
+            case e.FrameWriting() | e.QueueDepth():
+                return self._observed(envelope.at, event)
             case e.AttemptEnded():
                 self._thinned.forget(event.scene)
         words = narrate(event)
@@ -150,6 +155,19 @@ class LineFormatter:
         frames = self._frames(event) if isinstance(event, e.AttemptEnded) else None
         return [self._line(envelope.at, scene, frames), line] if frames else [line]
 
+    def _observed(self, at: datetime, sample: e.FrameWriting | e.QueueDepth) -> list[str]:
+        """Return a line for what nobody's run tells: a queue that changed, a frame that landed on a watched server."""
+        run = self.state.run
+        if run is None or not run.observing or not self._caught_up:
+            return []
+        if isinstance(sample, e.QueueDepth):
+            count = sample.ours + sample.others
+            changed, self._queue = count != self._queue, count
+            return [self._line(at, "server", f"Queue: {count} prompts")] if changed else []
+        if sample.state == "writing":
+            return []
+        return [self._line(at, "server", f"Frame {sample.name} {sample.state} ({to_mb(sample.bytes)} MB)")]
+
     def _frames(self, event: e.AttemptEnded) -> str | None:
         """Return what became of the frames of an attempt that ended, ``None`` if there were none."""
         scene = self.state.scene(event.scene)
@@ -157,7 +175,9 @@ class LineFormatter:
         return frames_line(attempt) if attempt is not None else None
 
     def _line(self, at: datetime, scene: str | None, text: str) -> str:
-        who = plain(scene or "run", _WIDEST).ljust(self._width)
+        run = self.state.run
+        nobody = "server" if run is not None and run.observing else "run"
+        who = plain(scene or nobody, _WIDEST).ljust(self._width)
         return f"{at.astimezone(self._zone):%H:%M:%S}  {who}  {plain(text)}"
 
 

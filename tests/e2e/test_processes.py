@@ -12,10 +12,11 @@ import anyio
 import pytest
 
 from comfytui.clock import system_clock
+from comfytui.errors import Failure
 from comfytui.link.client import answers
 from comfytui.link.endpoint import read_pointer
 from comfytui.link.feeds import RunFeed
-from comfytui.link.launch import launch_runner, reap
+from comfytui.link.launch import answering, companion, launch_runner, reap
 from comfytui.model import events as e
 from comfytui.model.commands import Rerun, Stop
 from comfytui.model.envelope import Envelope
@@ -176,3 +177,40 @@ def test_a_runner_that_is_killed_leaves_a_run_that_can_be_looked_at(tmp_path: Pa
     done = comfytui("attach", "--headless", cwd=tmp_path)
     assert done.returncode == 1
     assert "not at its end" in done.stdout
+
+
+# --- a server without a run ----------------------------------------------------------------------------------------
+
+
+def test_a_server_is_watched_in_lines_until_interrupted(tmp_path: Path, start: Starting, slow_server: str) -> None:
+    process = start("--server", slow_server, "--headless", cwd=tmp_path)
+    assert process.stdout is not None
+    told = b""
+    while b"Socket open" not in told:
+        told += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, b"")
+    assert f"ComfyUI 0.8.0 at {slow_server}".encode() in told
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_an_observer_answers_its_dashboard_and_leaves_with_it(slow_server: str) -> None:
+    with companion(["observer", "--server", slow_server]) as launched:
+        await answering(launched, system_clock())
+        feed = RunFeed(launched.folder, system_clock(), journal=None)
+        with anyio.fail_after(20):
+            async for item in feed.items():
+                if isinstance(item, Envelope) and isinstance(item.event, e.ServerReached):
+                    break
+        with pytest.raises(Failure, match="No runner answers"):
+            await RunFeed(launched.folder / "elsewhere", system_clock(), journal=None).send(Stop(id="1"))
+    assert launched.process.returncode == 0
+    assert not launched.folder.exists()
+
+
+async def test_a_companion_that_cannot_start_is_told_with_its_last_words() -> None:
+    with companion(["observer", "--server", "ftp://nowhere"]) as launched, pytest.raises(Failure) as caught:
+        await answering(launched, system_clock())
+    assert caught.value.code == "run.no_runner"
+    assert "begins with neither http:// nor https://" in caught.value.what

@@ -138,6 +138,22 @@ def test_a_sample_that_was_recorded_is_not_told_again() -> None:
     assert formatter.on_item(script.seal(e.Pulse(latency=0.1))) == []
 
 
+def test_a_watched_server_is_told_without_a_run() -> None:
+    script = Script()
+    watched = msgspec.structs.replace(opened(), run_id="", scenes=())
+    items: list[FeedItem] = [script.seal(watched), script.seal(started("observe")), CaughtUp()]
+    items += [script.seal(e.QueueDepth(ours=0, others=count)) for count in (2, 2, 1)]
+    states: list[e.FrameWord] = ["writing", "proven"]
+    for state in states:
+        items.append(script.seal(e.FrameWriting(scene="", attempt=0, name="a.png", bytes=1048576, state=state)))
+    assert plain_lines(items) == [
+        "03:00:02  server     Watching the server (process 7)",
+        "03:00:03  server     Queue: 2 prompts",
+        "03:00:05  server     Queue: 1 prompts",
+        "03:00:07  server     Frame a.png proven (1.0 MB)",
+    ]
+
+
 def test_exit_codes() -> None:
     def after(*events: e.AnyEvent) -> int:
         formatter = JsonFormatter()
