@@ -90,15 +90,17 @@ class Observer:
         """Show the files that land in the output folder itself, and what they look like once they rest."""
         fresh: dict[Path, float] = {}
         first = True
-        async with FrameWatcher(folder, root=folder, clock=self._clock, mode=self._server.watch) as watcher:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._judge_rested, fresh)
-                async for batch in watcher:
-                    for seen in batch:
-                        if isinstance(seen, FrameSeen) and seen.change != "deleted" and not first:
-                            fresh[seen.path] = self._clock.monotonic()
-                            self._show(seen.name, seen.bytes, "writing")
-                    first = False  # what was there before is nobody's news
+        async with (
+            FrameWatcher(folder, root=folder, clock=self._clock, mode=self._server.watch) as watcher,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(self._judge_rested, fresh)
+            async for batch in watcher:
+                for seen in batch:
+                    if isinstance(seen, FrameSeen) and seen.change != "deleted" and not first:
+                        fresh[seen.path] = self._clock.monotonic()
+                        self._show(seen.name, seen.bytes, "writing")
+                first = False  # what was there before is nobody's news
 
     async def _judge_rested(self, fresh: dict[Path, float]) -> None:
         while True:
