@@ -10,11 +10,11 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 from textual.geometry import Region
+from textual.widget import Widget
 
 from comfytui.clock import Clock
 from comfytui.faces.tui.lean import LeanUpdate, colour_code
 from comfytui.faces.tui.mailbox import Mailbox
-from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.model import events as e
 from comfytui.model.feed import CaughtUp, FeedChanged
 from tests.ui import script
@@ -24,17 +24,17 @@ from tests.ui.stage import COMPACT, NORMAL, WIDE, Stage, stage
 
 @contextmanager
 def painted(shown: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[Region]]]:
-    """Collect the regions that each list asks to have painted; a whole widget is a region of its size."""
+    """Collect the regions that each list has painted; a whole widget is a region of its size."""
     asked: dict[str, list[Region]] = {}
-    refresh = LineList.refresh
+    refresh = Widget.refresh
 
-    def watched(self: LineList, *regions: Region, repaint: bool = True, **more: bool) -> LineList:
+    def watched(self: Widget, *regions: Region, repaint: bool = True, **more: bool) -> Widget:
         if repaint:
-            asked.setdefault(self.id or "", []).extend(regions or [self.size.region])
+            asked.setdefault(self.id or type(self).__name__, []).extend(regions or [self.size.region])
         return refresh(self, *regions, repaint=repaint, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LineList, "refresh", watched)
+        patch.setattr(Widget, "refresh", watched)
         yield asked
 
 
@@ -69,6 +69,15 @@ async def test_a_second_repaints_the_clock_and_the_executing_row_only(monkeypatc
         assert set(asked) <= {"header", "scenes", "frames"}
         assert sum(region.area for region in asked["header"]) <= 2
         assert sum(region.area for region in asked["scenes"]) <= 2
+
+
+async def test_another_pane_repaints_no_more_than_two_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage(script.running(), WIDE) as shown:
+        with painted(shown, monkeypatch) as asked:
+            await shown.press("tab")
+        assert set(asked) == {"scenes", "frames", "footer"}
+        assert sum(region.area for region in asked["scenes"]) < 400
+        assert sum(region.area for region in asked["frames"]) < 200
 
 
 async def test_a_finished_run_paints_nothing_as_time_goes_by(monkeypatch: pytest.MonkeyPatch) -> None:

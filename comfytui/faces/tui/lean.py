@@ -12,7 +12,9 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 from textual._compositor import ChopsUpdate, Compositor
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
 Result = TypeVar("Result")
 
@@ -56,7 +58,9 @@ class LeanCompositor(Compositor):
 
 
 class LeanScreen(Screen[Result]):
-    """A screen that writes lean partial updates."""
+    """A screen that writes lean partial updates, and is not painted anew because another pane has the keys."""
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)

@@ -4,7 +4,7 @@ It takes the place of DataTable, RichLog and their kin, which repaint every visi
 around the list is part of it, for the same reason: a title that changes is one line, not a whole widget.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 from textual.events import MouseScrollDown, MouseScrollUp, Resize
 from textual.geometry import Region
@@ -81,30 +81,39 @@ class LineList(Widget):
 
     def repaint_changes(self) -> None:
         """Compare what should be seen with what is drawn, and have the differences painted."""
-        if not self.is_mounted or not self.size:
-            return
-        rows = self._rows()
-        before, self._drawn = self._drawn, rows
-        if len(before) != len(rows):
+        if self.is_mounted and self.size:
             self.refresh()
-            return
-        regions = []
-        for y, (old, new) in enumerate(zip(before, rows, strict=True)):
-            if old == new:
-                continue
-            runs = [(0, self.size.width)] if old[1] != new[1] else changed_cells(old[0], new[0])
-            regions += [Region(start, y, end - start, 1) for start, end in runs]
-        if regions:
-            self.refresh(*regions)
+
+    def _changes(self, before: list[Row]) -> tuple[Region, ...]:
+        """Return the regions in which what is drawn now differs from ``before``."""
+        regions: list[Region] = []
+        for y, (old, new) in enumerate(zip(before, self._drawn, strict=True)):
+            if old != new:
+                runs = [(0, self.size.width)] if old[1] != new[1] else changed_cells(old[0], new[0])
+                regions += [Region(start, y, end - start, 1) for start, end in runs]
+        return tuple(regions)
+
+    def _fits(self) -> bool:
+        """Return whether what is drawn is of the widget's present size."""
+        return bool(self._drawn) and len(self._drawn) == self.size.height and self._width_drawn() == self.size.width
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """Have ``regions`` painted; without any, what changed. Gaining the focus alone would repaint it all."""
+        if repaint and not (regions or layout or recompose) and self._fits():
+            before, self._drawn = self._drawn, self._rows()
+            regions = self._changes(before)
+            if not regions:
+                return self
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def redraw(self) -> None:
         """Forget what is drawn and paint everything, as after a change of theme."""
         self._drawn = []
-        self.repaint_changes()
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Return line ``y`` of the widget."""
-        if len(self._drawn) != self.size.height or (self._drawn and self._width_drawn() != self.size.width):
+        if not self._fits():
             self._drawn = self._rows()
         if y >= len(self._drawn):
             return Strip.blank(self.size.width)
