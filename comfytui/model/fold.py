@@ -206,10 +206,22 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
                 scene=fact.scene, attempt=fact.attempt, name=fact.name, state=fact.state, at=at, why=fact.why
             )
             return _frame_row(folded, row)
-        case e.ExecutionEnded() | e.AttemptEnded():
+        case e.ExecutionEnded():
             return _without_progress(folded, fact.scene)
+        case e.AttemptEnded():
+            return _without_writing(_without_progress(folded, fact.scene), fact)
         case _:
             return folded
+
+
+def _without_writing(state: State, ended: e.AttemptEnded) -> State:
+    """Drop the frames of an attempt that still count as growing: whatever they were, nobody waits for them any more."""
+    rows = tuple(
+        row
+        for row in state.frames
+        if row.state != "writing" or row.attempt != ended.attempt or row.scene != ended.scene
+    )
+    return state if len(rows) == len(state.frames) else replace(state, frames=rows)
 
 
 def _without_progress(state: State, scene_id: str) -> State:
@@ -291,7 +303,7 @@ def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
 
 def _frame_row(state: State, row: FrameRow) -> State:
     """Put ``row`` first; an older row of the same frame goes, and a growing one keeps its place and first time."""
-    for place, old in enumerate(state.frames[:64]):
+    for place, old in enumerate(state.frames):
         if old.name == row.name and old.attempt == row.attempt and old.scene == row.scene:
             if old.state != "writing" and row.state == "writing":
                 return state  # a late sample of a frame that has been judged since

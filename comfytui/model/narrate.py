@@ -87,9 +87,10 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
             return "info", f"Attempt {number} queued on the server{place}", scene
         case e.ExecutionStarted():
             return "info", f"Attempt {number} executing", scene
-        case e.ExecutionEnded(status="success" | "cached"):
+        case e.ExecutionEnded(status="success" | "cached" | "partial"):
             expected = "" if event.expected is None else f", {event.expected} frames reported"
-            return "info", f"Attempt {number}: ComfyUI reports {event.status}{expected}", scene
+            level = "warning" if event.status == "partial" else "info"
+            return level, f"Attempt {number}: ComfyUI reports {event.status}{expected}", scene
         case e.ExecutionEnded():
             message = event.error.message if event.error else None
             return "error", f"Attempt {number}: {event.status}{_because(message or '')}", scene

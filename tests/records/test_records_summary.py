@@ -4,13 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from comfytui.errors import Failure
 from comfytui.model import events as e
+from comfytui.model.envelope import Envelope
+from comfytui.model.fold import fold
 from comfytui.model.policy import QueuePolicy
+from comfytui.model.state import State
 from comfytui.model.telemetry import ExecutionFailure
 from comfytui.records.summary import SummaryWriter, lines, rebuilt, telemetry_text
-from tests.records.scripted import Script
+from tests.records.scripted import T0, Script, brief
+from tests.unit.made_up import EVENTS
 
 Make = Callable[..., Script]
 
@@ -154,6 +160,22 @@ def test_a_story_text_of_any_length_stands_whole(script: Make) -> None:
     event = replace(opened.event, story=replace(opened.event.story, directors_vision="wide " * 9000))
     told = lines(replace(opened, event=event), replace(run.state, run=replace(run.state.run, story=event.story)))  # type: ignore[type-var]
     assert len(told[2]) > 44_000
+
+
+@given(events=st.lists(EVENTS, max_size=8))
+def test_whatever_happens_a_line_is_a_line(events: list[e.AnyEvent]) -> None:
+    state = State()
+    opened = e.RunOpened(
+        run_id="r", run_dir="/runs/r", story=e.StoryBrief(id="x"), scenes=(brief(1), brief(2)), workflow="w",
+        server="s", policy=QueuePolicy(), version="0",
+    )  # fmt: skip
+    for seq, event in enumerate([opened, *events], 1):
+        envelope = Envelope(seq=seq, at=T0, run="r", event=event)
+        state = fold(state, envelope)
+        if envelope.is_fact:
+            for line in lines(envelope, state):
+                assert len(line.splitlines()) == 1
+                assert line.isprintable() or not any(ord(char) < 32 for char in line)
 
 
 def test_suites_are_told_and_indexed(script: Make) -> None:

@@ -12,6 +12,7 @@ from comfytui.records.checks.reading import Unreadable, content, is_plain_file, 
 from comfytui.records.checks.record import Metadata
 from comfytui.records.checks.typed import decoded
 from comfytui.records.faults import why
+from comfytui.untrusted import inside
 
 
 def check(folder: Path, metadata: Metadata, *, hashes: bool) -> Iterator[Finding]:
@@ -82,12 +83,13 @@ def _frames(folder: Path, scene: SceneArtifact, *, hashes: bool) -> Iterator[str
         yield f"GeneratedFramesDir {shown(scene.generated_frames_dir)} cannot be read: {why(fault)}"
         return
     for frame in scene.frames:
-        path = within(place, frame.name)
-        if path is None or "/" in frame.name:
-            yield f"frame {shown(frame.name)} has a name that leads out of its folder"
-        elif frame.name not in there:
-            yield f"frame {shown(frame.name)} is listed and not on disk"
-        elif (wrong := _frame_fault(path, frame, hashes=hashes)) is not None:
+        if frame.name in there:  # which proves the name: it is one of this very folder
+            wrong = _frame_fault(place / frame.name, frame, hashes=hashes)
+        elif inside(place, "", frame.name) is None:
+            wrong = "has a name that leads out of its folder"
+        else:
+            wrong = "is listed and not on disk"
+        if wrong is not None:
             yield f"frame {shown(frame.name)} {wrong}"
     for name in sorted(there - {frame.name for frame in scene.frames}):
         yield f"frame {shown(name)} is on disk and not listed"

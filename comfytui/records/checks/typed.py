@@ -90,8 +90,10 @@ def _not_utc(value: Any, place: str) -> Iterator[Finding]:
         if value.utcoffset() != timedelta(0):
             yield Finding(place, f"{value.isoformat()} is not UTC")
     elif isinstance(value, Struct):
-        for field in structs.fields(value):
-            yield from _not_utc(getattr(value, field.name), f"{place} {field.encode_name}")
+        for name, told in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            part = getattr(value, name)
+            if isinstance(part, datetime | Struct | tuple):
+                yield from _not_utc(part, f"{place} {told}")
     elif isinstance(value, tuple):
         for number, item in enumerate(value):
             yield from _not_utc(item, f"{place}[{number}]")
