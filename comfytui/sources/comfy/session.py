@@ -1,7 +1,8 @@
 """One connection of the socket, from the upgrade to the goodbye. The one module that knows httpx-ws.
 
 httpx-ws 0.9 as it really is: ``max_message_size_bytes`` is how much is read at a time, and no limit; ``queue_size``
-is not heeded; what goes wrong comes as an ExceptionGroup; ``close`` does not wait for the other side.
+is not heeded; what goes wrong comes as an ExceptionGroup; ``close`` does not wait for the other side; a pong that
+answers no ping of its own is a KeyError.
 """
 
 from collections.abc import Callable, Generator
@@ -13,7 +14,7 @@ import httpx
 import wsproto.connection
 import wsproto.events
 from httpx_ws import AsyncWebSocketSession, HTTPXWSException, WebSocketDisconnect, WebSocketUpgradeError, aconnect_ws
-from wsproto.utilities import ProtocolError
+from wsproto.utilities import ProtocolError, RemoteProtocolError
 
 from comfytui.clock import Clock
 from comfytui.sources.comfy.deadline import happens
@@ -29,7 +30,7 @@ FIRST_WORD: Final = 10.0
 """Seconds to wait for the first message, which every server sends at once."""
 ANSWER: Final = 30.0
 """Seconds to wait for the answer to HELLO from a server that is known to answer; longer than a frozen server needs."""
-PING: Final = 20.0
+PING, PONG = 20.0, 15.0
 """Seconds between two pings, and to wait for the answer to one."""
 GOODBYE: Final = 1.0
 """Seconds to wait for the server's answer to our close."""
@@ -43,7 +44,6 @@ _BROKEN: Final = (
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
     OSError,
-    KeyError,  # httpx-ws stumbles over the answer to a ping that it did not send
 )
 
 
@@ -87,7 +87,7 @@ class Session:
             client,
             max_message_size_bytes=READ_SIZE,
             keepalive_ping_interval_seconds=None,
-            session_class=_BoundedSession,
+            session_class=_TolerantSession,
         )
         connected = False
         try:
@@ -143,7 +143,7 @@ class Session:
         while True:
             await self._clock.sleep(PING)
             pong = await session.ping()
-            await self._expect(pong, PING, f"no answer to a ping for {PING:g} s")
+            await self._expect(pong, PONG, f"no answer to a ping for {PONG:g} s")
 
 
 async def _say_goodbye(session: AsyncWebSocketSession) -> None:
@@ -169,30 +169,43 @@ def _first(group: BaseExceptionGroup[Exception]) -> Exception:
 def _in_words(error: Exception) -> str:
     if isinstance(error, WebSocketDisconnect):
         reason = plain(error.reason, 100).strip() if error.reason else ""
-        return f"the server closed it with code {error.code}{f' ({reason})' if reason else ''}"
+        return f"it was closed with code {error.code}{f' ({reason})' if reason else ''}"
+    if isinstance(error, RemoteProtocolError):
+        return f"it was given up: {plain(str(error), 100)}"
     return "the connection broke"
 
 
-class _BoundedConnection(wsproto.connection.Connection):
-    """Ends the connection when a message grows beyond MAX_MESSAGE: httpx-ws collects fragments without a limit."""
+class _TolerantConnection(wsproto.connection.Connection):
+    """What httpx-ws lacks: a limit to the size of a message, and patience with pongs that answer no ping of ours."""
 
-    _size = 0
+    def __init__(self) -> None:
+        super().__init__(wsproto.ConnectionType.CLIENT)
+        self._size = 0
+        self._pinged: set[bytes] = set()
+
+    def send(self, event: wsproto.events.Event) -> bytes:
+        if isinstance(event, wsproto.events.Ping):
+            self._pinged.add(bytes(event.payload))
+        return super().send(event)
 
     def events(self) -> Generator[wsproto.events.Event, None, None]:
         for event in super().events():
             if isinstance(event, wsproto.events.Message):
                 self._size += len(event.data)
                 if self._size > MAX_MESSAGE:
-                    yield wsproto.events.CloseConnection(1009, "message too large")
-                    return
+                    raise RemoteProtocolError(f"a message is larger than {MAX_MESSAGE >> 20} MiB")
                 if event.message_finished:
                     self._size = 0
+            if isinstance(event, wsproto.events.Pong):
+                if bytes(event.payload) not in self._pinged:
+                    continue
+                self._pinged.discard(bytes(event.payload))
             yield event
 
 
-class _BoundedSession(AsyncWebSocketSession):
-    """A session over a :class:`_BoundedConnection`."""
+class _TolerantSession(AsyncWebSocketSession):
+    """A session over a :class:`_TolerantConnection`."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
-        self.connection = _BoundedConnection(wsproto.ConnectionType.CLIENT)
+        self.connection = _TolerantConnection()
