@@ -58,7 +58,7 @@ def output_folder(stats: SystemStats, folder_paths: Mapping[str, Sequence[str]] 
 def _option(argv: Sequence[str], name: str) -> str | None:
     """Return the value of the last ``name VALUE`` or ``name=VALUE``; ComfyUI's parser takes shortened names too."""
     found = None
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+    for word, after in zip(argv, [*argv[1:], ""], strict=False):
         given, equals, value = word.partition("=")
         if len(given) >= len("--base") and name.startswith(given):
             found = value if equals else after
