@@ -9,7 +9,6 @@ from typing import Any
 from comfytui.cli.faces import check_theme, chosen_face, formatter_for, show
 from comfytui.clock import system_clock
 from comfytui.link.feeds import RunFeed
-from comfytui.link.launch import launch_runner
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import find_run
 from comfytui.settings import load
@@ -26,7 +25,12 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
     clock = system_clock()
     if not face.headless:
         check_theme(settings)
-        launch = functools.partial(launch_runner, run, clock, "rerun")
+
+        async def launch() -> int:
+            from comfytui.link.launch import launch_runner
+
+            return await launch_runner(run, clock, "rerun")
+
         feed = RunFeed(run.path, clock, journal=run.journal, launch=launch)
         show(feed, clock, face, settings, title=f"comfytui {run.run_id}", owns_run=False)
         return 0

@@ -18,7 +18,7 @@ from comfytui.engine.runner import Runner
 from comfytui.faces.headless import OutputFormatter, follow
 from comfytui.faces.printer import Printer
 from comfytui.link.backlog import JournalBacklog
-from comfytui.link.feeds import HubFeed
+from comfytui.link.hub import HubFeed
 from comfytui.link.server import LinkServer
 from comfytui.model.commands import Stop
 from comfytui.model.plan import RunPlan

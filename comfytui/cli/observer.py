@@ -18,7 +18,7 @@ from comfytui.engine.observer import Observer
 from comfytui.faces.headless import OutputFormatter, follow
 from comfytui.faces.printer import Printer
 from comfytui.link.backlog import RecentBacklog
-from comfytui.link.feeds import HubFeed
+from comfytui.link.hub import HubFeed
 from comfytui.link.server import LinkServer
 from comfytui.model.plan import ServerPlan
 from comfytui.settings import Settings

@@ -1,4 +1,4 @@
-"""Runs as feeds: one of another process (live while its runner lives, from its journal always), one of this process."""
+"""A run of another process as a feed: live while its runner lives, from its journal always."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -10,10 +10,8 @@ import anyio.to_thread
 from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.link import messages
-from comfytui.link.backlog import Backlog, next_batch
 from comfytui.link.client import CommandRefused, Connection, deliver
 from comfytui.link.endpoint import NobodyThere
-from comfytui.link.server import HubLike
 from comfytui.model.commands import AnyCommand, Rerun
 from comfytui.model.envelope import Envelope
 from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
@@ -169,29 +167,3 @@ class RunFeed:
             self._seq = max(envelope.seq, self._seq)
             return is_new
         return not recorded or self._heard_at is None or envelope.at > self._heard_at
-
-
-class HubFeed:
-    """A run of this very process: what its hub told (``backlog``) and tells. It ends when the hub closes."""
-
-    def __init__(self, hub: HubLike, backlog: Backlog, on_command: Callable[[AnyCommand], None]) -> None:
-        self._hub = hub
-        self._backlog = backlog
-        self._on_command = on_command
-
-    async def items(self) -> AsyncIterator[FeedItem]:
-        """Return the run's envelopes from its first one on. Raises ``Failure`` ``journal.unreadable``."""
-        with self._hub.subscribe() as mailbox:
-            past = self._backlog.since(0, mailbox.after)
-            while batch := await anyio.to_thread.run_sync(next_batch, past):
-                for envelope in batch:
-                    yield envelope
-            yield CaughtUp()
-            yield FeedChanged(live=True)
-            async for batch in mailbox.batches():
-                for envelope in batch:
-                    yield envelope
-
-    async def send(self, command: AnyCommand) -> None:
-        """Hand ``command`` to the runner."""
-        self._on_command(command)

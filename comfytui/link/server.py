@@ -3,9 +3,8 @@
 import hmac
 import traceback
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -15,12 +14,12 @@ from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.link import messages
 from comfytui.link.backlog import Backlog, lines_of, next_batch
-from comfytui.link.endpoint import Transport, endpoint
+from comfytui.link.endpoint import Transport
+from comfytui.link.hub import HubLike, MailboxLike
 from comfytui.link.lines import LineReader, LineWriter, TooLong
+from comfytui.link.listening import endpoint
 from comfytui.link.messages import CaughtUp, Refused, Taken, Welcome, line
 from comfytui.model.commands import AnyCommand
-from comfytui.model.envelope import Envelope
-from comfytui.model.state import State
 from comfytui.untrusted import plain
 
 PATIENCE = 30.0
@@ -34,27 +33,6 @@ MAX_LAG = 20_000
 """Facts that a client may be behind; beyond that it is dropped, and finds them in the journal."""
 
 MAX_CLIENTS = 64
-
-
-class MailboxLike(Protocol):
-    """What a subscriber of the hub has not read yet."""
-
-    after: int
-
-    def batches(self) -> AsyncIterator[list[Envelope]]:
-        """Return what arrives, batch by batch, until the hub closes."""
-        ...
-
-
-class HubLike(Protocol):
-    """What the link needs of the hub."""
-
-    run_id: str
-    state: State
-
-    def subscribe(self) -> AbstractContextManager[MailboxLike]:
-        """Return a mailbox that receives everything from now on, until the context ends."""
-        ...
 
 
 class LinkServer:

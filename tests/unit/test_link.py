@@ -18,7 +18,7 @@ from anyio.abc import ByteStream
 from comfytui.clock import system_clock
 from comfytui.engine.hub import Hub
 from comfytui.errors import Failure
-from comfytui.link import endpoint, lines, messages, server
+from comfytui.link import endpoint, lines, listening, messages, server
 from comfytui.link.backlog import JournalBacklog, RecentBacklog, lines_of, place_after
 from comfytui.link.client import CommandRefused, Connection, answers, deliver
 from comfytui.link.endpoint import NobodyThere, Transport, connect, read_pointer
@@ -76,7 +76,7 @@ async def facts(connection: Connection, upto: int) -> list[Envelope]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110  (what is waited for tells nobody)
+    while not true():
         await anyio.sleep(0.01)
 
 
@@ -411,7 +411,7 @@ async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def serving_nowhere(tmp_path: Path) -> AsyncIterator[None]:
-    async with endpoint.endpoint(tmp_path / "gone", "tcp"):
+    async with listening.endpoint(tmp_path / "gone", "tcp"):
         yield
 
 

@@ -12,7 +12,8 @@ from comfytui.engine.hub import Hub
 from comfytui.errors import Failure
 from comfytui.link import feeds
 from comfytui.link.backlog import JournalBacklog
-from comfytui.link.feeds import HubFeed, RunFeed
+from comfytui.link.feeds import RunFeed
+from comfytui.link.hub import HubFeed
 from comfytui.link.server import LinkServer
 from comfytui.model import commands
 from comfytui.model import events as e
