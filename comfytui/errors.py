@@ -5,6 +5,7 @@ prints both sentences and the code; a traceback is never shown for one. :data:`R
 ways by a test: every code that is raised is registered, and every registered code is raised somewhere.
 """
 
+import re
 from dataclasses import dataclass
 
 from comfytui.untrusted import plain
@@ -131,7 +132,6 @@ REGISTRY: dict[str, Entry] = {
         "The server named a frame that leads outside the output folder: {name}.",
         "Nothing was read there. Look at the custom node that made the name.",
     ),
-    "frame.not_whole": Entry("The frame {name} is not whole: {why}.", "Rerun the scene; look at the server's disk."),
     # --- run folder --------------------------------------------------------------------------------------
     "run.not_found": Entry("There is no run at {place}.", "Name a run folder or a run id; see --runs-dir."),
     "run.unwritable": Entry(
@@ -153,7 +153,6 @@ REGISTRY: dict[str, Entry] = {
         "No runner answers for run {run}.",
         "It has ended or died; what it recorded is shown from its journal.",
     ),
-    "run.contract": Entry("The run {run} does not validate.", "See the findings of `comfytui validate`.", 1),
     "journal.unreadable": Entry("The journal {file} cannot be read: {why}.", "Check that the file is there and yours."),
     # --- terminal ----------------------------------------------------------------------------------------
     "terminal.none": Entry(
@@ -162,6 +161,18 @@ REGISTRY: dict[str, Entry] = {
     ),
     "internal": Entry("comfytui met an error of its own: {why}.", "Please report it with the file {debug}.", 1),
 }
+
+
+def registry_markdown() -> str:
+    """Return a Markdown table of every failure: its code, what happened, what to do."""
+    rows = ["| code | what happened | what to do |", "|---|---|---|"]
+    rows += [f"| `{code}` | {_prose(entry.what)} | {_prose(entry.remedy)} |" for code, entry in REGISTRY.items()]
+    return "\n".join(rows) + "\n"
+
+
+def _prose(sentence: str) -> str:
+    """Return a format string as prose: ``{file}`` as *file*."""
+    return re.sub(r"\{(\w+)(?:![rs])?\}", r"*\1*", sentence).replace("<", "&lt;").replace("|", "\\|")
 
 
 class Failure(Exception):

@@ -17,6 +17,7 @@ from comfytui.engine.shelves import Shelf, Stamp, Wanted, on_disk, wanted_of
 from comfytui.engine.signals import wait_for
 from comfytui.engine.voice import AttemptVoice
 from comfytui.engine.waiting import RESOLUTION
+from comfytui.errors import Failure
 from comfytui.model.events import Frame, FrameProven, FrameRefused, FrameWriting
 from comfytui.model.policy import QueuePolicy
 from comfytui.sources.comfy.wire import OutputFile
@@ -99,7 +100,8 @@ class FrameCollector:
         """
         wanted, unsafe = wanted_of(reported)
         for name in dict.fromkeys(u.name for u in unsafe):
-            self._refuse(plain(name, 200), "unsafe", "its name leads outside the output folder")
+            shown = plain(name, 200)
+            self._refuse(shown, "unsafe", Failure("frame.unsafe_name", name=shown).what)
         deadline = self._clock.monotonic() + patience
         looks = 0
         while True:

@@ -1,0 +1,14 @@
+"""The settings as a table for people: made from the one list of them, so that it cannot go stale."""
+
+from comfytui.settings.table import SETTINGS
+
+
+def settings_markdown() -> str:
+    """Return a Markdown table of every setting: its flag, its variable, its key in ``comfytui.toml``, its default."""
+    rows = ["| flag | environment | `comfytui.toml` | default | what it is |", "|---|---|---|---|---|"]
+    for one in SETTINGS:
+        variable = f"`{one.variable}`" if one.variable else ""
+        default = f"`{one.default}`" if one.default else ""
+        what = one.help.replace("<", "&lt;")
+        rows.append(f"| `{one.flag}` | {variable} | `{one.key}` | {default} | {what} |")
+    return "\n".join(rows) + "\n"
