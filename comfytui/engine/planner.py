@@ -65,17 +65,20 @@ def submissions(state: State, policy: QueuePolicy) -> list[Submission]:
     """Return the attempts to submit now, in order: scenes to try again first, then the story's order.
 
     At most one prompt executes and ``policy.lookahead`` wait behind it, so that the server never idles between scenes
-    and other people's prompts still get their turn. Nothing is due while the queue is held.
+    and other people's prompts still get their turn. Nothing is due while the queue is held, nor while a prompt is on
+    its way to the server: two POSTs at the same time may arrive in either order, and scenes render in the story's.
     """
     if state.run is None or state.run.held:
         return []
-    on_server = sum(s.phase in ("planned", "queued", "executing") for s in state.scenes)
-    room = max(0, 1 + policy.lookahead - on_server)
+    phases = [scene.phase for scene in state.scenes]
+    on_server = sum(phase in ("queued", "executing") for phase in phases)
+    if "planned" in phases or on_server > policy.lookahead:
+        return []
     waiting = [scene for scene in state.scenes if scene.phase == "waiting"]
     waiting.sort(key=lambda scene: not scene.attempts)  # stable: retries go first
     return [
         Submission(scene=s.id, attempt=len(s.attempts) + 1, reason=s.next_reason if s.attempts else "")
-        for s in waiting[:room]
+        for s in waiting[:1]
     ]
 
 
