@@ -211,6 +211,18 @@ async def test_an_older_server_that_never_answers_is_kept() -> None:
         assert ear.turns == ["SocketOpened"]
 
 
+async def test_a_probe_of_an_older_server_takes_its_greeting_for_an_answer() -> None:
+    async def greet(mouth: Mouth) -> None:
+        await mouth.greet()
+        await mouth.read()
+
+    async with speaking(greet) as (url, mouths), listening(url) as ear:
+        await ear.hears(m.Status)
+        assert await ear.socket.probe()
+        assert len(mouths) == 2
+        assert not ear.of_kind(SocketClosed)
+
+
 async def test_a_server_that_is_gone_without_a_word_is_found_out(tmp_path: object) -> None:
     clock = DrivenClock()
     async with Simulator(output_dir=tmp_path / "output").serve() as server:  # type: ignore[operator]

@@ -187,6 +187,8 @@ class ComfySocket:
 
     def _opened(self) -> None:
         self._mailbox.put(SocketOpened())
+        if not self._answers:  # a server that never answered is from before feature flags: its greeting is all there is
+            self._hears.set()
 
     def _take(self, message: Message) -> bool:
         if isinstance(message, FeatureFlags):
