@@ -16,7 +16,7 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
     """
     try:
         return work()
-    except (Exception, KeyboardInterrupt) as raised:  # noqa: BLE001  (the end of the line: it is told and counted)
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as raised:  # noqa: BLE001  (the last to hear of it)
         return _ended(_root(raised), arguments)
 
 

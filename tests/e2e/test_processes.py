@@ -5,6 +5,7 @@ import functools
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -89,6 +90,39 @@ def test_an_interruption_stops_the_run_in_good_order(tmp_path: Path, long_run: S
     assert comfytui("attach", "--headless", cwd=tmp_path).returncode == 130
 
 
+def test_a_second_interruption_leaves_at_once(tmp_path: Path, long_run: Starting) -> None:
+    process = long_run("--headless", scenes=3)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(b"Stopping the run")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, b"")
+    assert holder_of(find_run(tmp_path / "runs")) is None
+
+
+def test_a_reader_that_pauses_holds_up_neither_the_run_nor_the_way_out(tmp_path: Path, start: Starting) -> None:
+    arguments = ["run", str(story(tmp_path, scenes=20, frames=1)), "--server", "sim", "--workflow", "smoke", "--json"]
+    process = start(*arguments, cwd=tmp_path)
+    run_ended = functools.partial(journal_says, tmp_path, '"run_ended"')
+    eventually(run_ended)
+    assert process.poll() is None, "it waits for its reader"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    assert comfytui("attach", "--headless", cwd=tmp_path).returncode == 0
+
+
+def journal_says(folder: Path, word: str) -> bool:
+    return any(word in path.read_text(encoding="utf-8") for path in folder.glob("runs/*/events.jsonl"))
+
+
+def eventually(true: Callable[[], bool], seconds: float = 40.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process whose console closes")
 def test_a_terminal_that_hangs_up_ends_the_lines_and_not_the_run(tmp_path: Path, long_run: Starting) -> None:
     process = long_run("--headless", "--fast-iteration")
@@ -157,7 +191,7 @@ async def test_a_rerun_of_a_run_that_is_over_starts_a_runner(tmp_path: Path) -> 
                 if ends == 2:
                     break
                 await feed.send(Rerun(id="again", scenes=("scene-002",)))
-        while holder_of(run) is not None:  # noqa: ASYNC110  (a process tells nobody that it is gone)
+        while holder_of(run) is not None:
             await anyio.sleep(0.05)
     reap()
     assert [(each.scene, each.attempt) for each in attempts] == [("scene-001", 1), ("scene-002", 1), ("scene-002", 2)]

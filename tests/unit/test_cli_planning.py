@@ -1,0 +1,62 @@
+"""From story, workflow and settings to a plan."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from comfytui.cli.planning import make_plan, order_sample, order_story
+from comfytui.errors import Failure
+from comfytui.model.plan import RunPlan
+from comfytui.settings import DEMO, Settings, merge
+from comfytui.settings.layers import from_flags
+
+AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+
+
+def settings(tmp_path: Path, **flags: str) -> Settings:
+    return merge([DEMO, from_flags(flags, tmp_path)], tmp_path)
+
+
+def test_the_plan_of_the_demo(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, max_wait="50")
+    order = order_sample(chosen)
+    plan = make_plan(order, chosen, run_id="r", created_at=AT, simulator_speed="demo")
+    assert [scene.id for scene in plan.scenes] == ["scene-001", "scene-002", "scene-003"]
+    assert {scene.floor for scene in plan.scenes} == {25}
+    assert all(scene.prompt and scene.negative_prompt and scene.folder for scene in plan.scenes)
+    assert plan.policy.max_wait_seconds == 50
+    assert (plan.server.url, plan.server.simulator_speed, plan.server.output_dir) == ("sim", "demo", None)
+    assert plan.story.file == "sample-story.json"
+    assert msgspec.json.decode(order.story_file)["storyId"] == plan.story.id
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=RunPlan) == plan
+
+
+def test_a_floor_of_settings_wins_over_the_story(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, frame_floor="3", server="http://box", output_dir="out")
+    plan = make_plan(order_sample(chosen), chosen, run_id="r", created_at=AT, simulator_speed="demo")
+    assert {scene.floor for scene in plan.scenes} == {3}
+    assert {scene.expected_frames for scene in plan.scenes} == {25}
+    assert plan.server.output_dir == str(tmp_path / "out")
+    assert plan.server.simulator_speed is None
+
+
+def test_a_keyframe_goes_along_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "key.png").write_bytes(b"x")
+    story = tmp_path / "story.json"
+    story.write_text('{"scenes": [{"prompt": "a", "keyframePath": "key.png", "palette": ["red", "blue"]}]}')
+    chosen = settings(tmp_path, workflow="svd")
+    order = order_story(story, chosen)
+    plan = make_plan(order, chosen, run_id="r", created_at=AT, simulator_speed="instant")
+    assert plan.scenes[0].keyframe == str((tmp_path / "key.png").resolve())
+    assert plan.scenes[0].palette == "red, blue"
+    assert plan.story.file == str(story)
+    assert order.story_file == story.read_bytes()
+
+
+def test_a_workflow_that_loads_a_keyframe_needs_one_for_each_scene(tmp_path: Path) -> None:
+    with pytest.raises(Failure) as caught:
+        order_sample(settings(tmp_path, workflow="svd"))
+    assert caught.value.code == "workflow.keyframe_needed"
+    assert "'scene-001'" in caught.value.what
