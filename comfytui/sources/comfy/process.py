@@ -25,7 +25,7 @@ from anyio import to_thread
 from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.sources.comfy.deadline import happens
-from comfytui.sources.comfy.identity import ProcessIdentity, identity_of, same_start, why_not
+from comfytui.sources.comfy.identity import ProcessIdentity, identity_of, mismatch, same_start
 from comfytui.sources.comfy.process_group import group_of, group_options, kill
 from comfytui.sources.comfy.server_output import Ready, ServerOutput
 
@@ -202,9 +202,12 @@ class ServerProcess:
         """Return why the server must not be signalled; ``None`` too when it has ended, and only others are left."""
         if child.code is not None:
             return None
-        why = await to_thread.run_sync(why_not, self.identity)
-        # One that ends at this very moment cannot be looked at either.
-        return None if why is None or await happens(child.ended, self._clock, LAST_WORDS) else why
+        found = await to_thread.run_sync(identity_of, self.identity.pid)
+        if found is not None:
+            return mismatch(self.identity, found)
+        if await happens(child.ended, self._clock, LAST_WORDS):  # it was ending at that very moment
+            return None
+        return f"process {self.identity.pid} cannot be looked at"
 
     async def _all_gone(self, child: "_Child", within: float) -> bool:
         """Return whether the whole group ends within that many seconds."""
