@@ -108,14 +108,14 @@ async def test_an_unexpected_failure_of_a_command_is_told_too() -> None:
 # --- leaving ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way_out", ["q", "ctrl+q"])
+@pytest.mark.parametrize("way_out", ["q", "ctrl+q", "ctrl+c"])
 async def test_leaving_a_run_of_another_terminal_detaches(way_out: str) -> None:
     async with stage(script.running()) as shown:
         await shown.pilot.press(way_out)
     assert (shown.app.leaving, shown.app.return_value) == ("detached", "detached")
 
 
-@pytest.mark.parametrize("way_out", ["q", "ctrl+q"])
+@pytest.mark.parametrize("way_out", ["q", "ctrl+q", "ctrl+c"])
 async def test_leaving_a_live_run_of_ones_own_asks(way_out: str) -> None:
     async with stage(script.running(), owns_run=True) as shown:
         await shown.press(way_out)
@@ -308,7 +308,7 @@ def test_ids_are_unique_and_every_key_says_what_it_does() -> None:
 
 def test_no_key_means_two_things_in_one_place() -> None:
     for places in (("everywhere", "deck", "lists", "scenes"), ("everywhere", "scene", "lists"), ("sheet", "lists")):
-        taken = [key for one in bindings(*places) if isinstance(one, Binding) for key in one.key.split(",")]  # type: ignore[arg-type]
+        taken = [key for one in bindings(*places) if isinstance(one, Binding) for key in one.key.split(",")]
         assert len(taken) == len(set(taken))
 
 

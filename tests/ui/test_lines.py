@@ -244,7 +244,7 @@ def _contrast(one: str, other: str) -> float:
 def test_everything_that_is_read_can_be_read(palette: Palette) -> None:
     for ground in (palette.panel, palette.bar, palette.sheet, palette.select_idle, palette.select):
         for role in ("text", "strong", "dim", "accent", "good", "warn", "bad"):
-            assert _contrast(palette.ink(role), ground) >= 4.5, (role, ground)  # type: ignore[arg-type]
+            assert _contrast(palette.ink(role), ground) >= 4.5, (role, ground)
     assert _contrast(palette.faint, palette.panel) >= 4.5
     assert _contrast(palette.spark, palette.panel) >= 2.5
 

@@ -105,6 +105,29 @@ async def test_pause_stops_painting_while_the_data_goes_on() -> None:
         assert "PAUSED" not in shown.text()
 
 
+async def test_what_lies_beneath_a_question_rests_and_catches_up() -> None:
+    night = script.running()
+    async with stage(night, NORMAL) as shown:
+        await shown.press("x")
+        night.items.clear()
+        await shown.tell(night.progress("scene-005", 19).items)
+        assert "19/20" not in shown.text()
+        await shown.press("n")
+        assert "19/20" in shown.text()
+
+
+async def test_a_scene_opened_while_paused_is_shown_and_the_deck_stays_paused() -> None:
+    night = script.running()
+    async with stage(night, NORMAL) as shown:
+        await shown.press("p")
+        night.items.clear()
+        await shown.tell(night.progress("scene-005", 19).items)
+        await shown.press("enter")
+        assert "executing, 12 of 25 frames proven" in shown.text()
+        await shown.press("escape")
+        assert "13/20" in shown.text()
+
+
 @pytest.mark.parametrize("size", [WIDE, NORMAL, COMPACT, (200, 50), (40, 8), (76, 20), (120, 29)])
 async def test_resizing_lands_where_a_start_at_that_size_does(size: tuple[int, int]) -> None:
     async with stage(script.running(), size) as shown:

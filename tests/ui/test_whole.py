@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from comfytui.model import events as e
 from tests.ui import script
 from tests.ui.stage import NORMAL, SIZES, WIDE, Stage, stage
 
@@ -59,6 +60,17 @@ async def test_every_state_is_told_in_words(night: str) -> None:
     }  # fmt: skip
     async with stage(NIGHTS[night](), NORMAL) as shown:
         assert words[night] in shown.text().splitlines()[0]
+
+
+async def test_the_time_between_the_last_frame_and_the_end_has_its_word() -> None:
+    night = script.running()
+    async with stage(night, NORMAL) as shown:
+        night.items.clear()
+        await shown.tell(night.tell(e.RunSettled()).items)
+        assert "FINISHING" in shown.text().splitlines()[0]
+        assert "left" not in shown.text().splitlines()[0]
+        await shown.tell(night.tell(e.RunEnded(outcome="interrupted", exit_code=130)).items)
+        assert "INTERRUPTED exit 130" in shown.text().splitlines()[0]
 
 
 async def test_hostile_text_is_shown_as_it_is_and_does_nothing() -> None:

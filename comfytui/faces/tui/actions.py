@@ -35,7 +35,6 @@ class Actions:
         from comfytui.faces.tui.screens.scene import SceneScreen
 
         self.app.push_screen(SceneScreen(scene.id, self.app.options.title))
-        self.app.call_after_refresh(self.app.paint, force=True)
 
     def rerun(self) -> None:
         """Ask for the scene once more."""

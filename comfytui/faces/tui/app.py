@@ -24,7 +24,7 @@ from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.screens.deck import DeckScreen
 from comfytui.faces.tui.themes import ASCII, PALETTES, UNICODE, textual_theme
-from comfytui.faces.tui.view import View, Viewing
+from comfytui.faces.tui.view import Resumed, View, Viewing
 from comfytui.model import commands
 from comfytui.model.eta import Pace, pace, remaining
 from comfytui.model.events import CommandAnswered
@@ -131,19 +131,23 @@ class Dashboard(App[Leaving]):
         )  # fmt: skip
 
     def paint(self, force: bool = False) -> None:
-        """Show the present moment on every screen that wants it; while paused only when ``force`` is set."""
+        """Show the present moment on the screen on top; while paused only when ``force`` is set.
+
+        What lies beneath another screen or a question is painted when it comes back: Textual would repaint it whole.
+        """
         if self._due is not None:
             self._due[1].stop()
             self._due = None
         self._painted_at = self.clock.monotonic()
-        if force or not self.paused:
-            view = self.view()
-            for screen in self.screen_stack:
-                if isinstance(screen, Viewing):
-                    screen.look(view)
+        if (force or not self.paused) and isinstance(self.screen, Viewing):
+            self.screen.look(self.view())
         answers, self.mailbox.answers = self.mailbox.answers, []
         for answer in answers:
             self._answered(answer)
+
+    def on_resumed(self, _message: Resumed) -> None:
+        """Show a screen that came to the top the present moment; while paused, only one that shows nothing yet."""
+        self.paint(force=getattr(self.screen, "view", None) is None)
 
     # --- words to the person -------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ KEYS: tuple[Key, ...] = (
     # --- everywhere ------------------------------------------------------------------------------------------
     Key("help", "question_mark,f1", "Help", "Show the keys of the focused pane.", "help", shown="?"),
     Key("leave", "q", "Leave", "Leave the dashboard; a live run that was started here asks first.", "leave"),
-    Key("leave_always", "ctrl+q", "Leave", "The same, from anywhere.", "leave", priority=True, palette=False),
+    Key("leave_always", "ctrl+q,ctrl+c", "Leave", "The same, from anywhere.", "leave", priority=True, palette=False),
     Key("palette", "ctrl+p,colon", "Commands", "Search all commands by name.", "command_palette", shown="^p",
         palette=False),
     Key("pause", "p", "Pause", "Stop painting, or go on; what happens is taken in all the while.", "pause"),

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Protocol, runtime_checkable
 
+from textual.message import Message
+
 from comfytui.faces.tui.panes.figures import wall_time
 from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.themes import UNICODE, Glyphs
@@ -48,6 +50,10 @@ class View:
     def wall(self, moment: datetime, seconds: bool = True) -> str:
         """Return ``moment`` as the wall clock shows it here."""
         return wall_time(moment, self.zone, seconds)
+
+
+class Resumed(Message):
+    """A screen came back to the top and wants to be shown the present moment."""
 
 
 @runtime_checkable

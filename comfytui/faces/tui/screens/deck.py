@@ -15,7 +15,7 @@ from comfytui.faces.tui.panes.health import HealthPane
 from comfytui.faces.tui.panes.log import LogPane
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.scenes import ScenesPane
-from comfytui.faces.tui.view import View
+from comfytui.faces.tui.view import Resumed, View
 
 
 class PaneGround(Widget):
@@ -79,6 +79,10 @@ class DeckScreen(LeanScreen[None]):
         """Give the keys to the queue."""
         self._shape()
         self.panes["scenes"].focus()
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen lay over this one."""
+        self.app.post_message(Resumed())
 
     def on_resize(self) -> None:
         """Draw the edges for the new size; the panes see to themselves."""

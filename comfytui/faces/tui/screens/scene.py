@@ -13,7 +13,7 @@ from comfytui.faces.tui.panes.line import safe
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.screens.scene_text import scene_lines
-from comfytui.faces.tui.view import View
+from comfytui.faces.tui.view import Resumed, View
 from comfytui.model.state import Scene
 
 
@@ -82,6 +82,10 @@ class SceneScreen(LeanScreen[None]):
             idle = idle_keys(self.view, self.view.state.scene(self.scene_id))
             self.header.write(header_line(self.view, width, self.heading))
             self.footer.write(footer_line("scene", self.view, width, idle))
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen lay over this one."""
+        self.app.post_message(Resumed())
 
     def on_resize(self) -> None:
         """Draw the edges for the new size."""
