@@ -62,9 +62,13 @@ def _in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock) -> 
     from comfytui.link.launch import answering, launch_runner, start_runner
 
     runner = start_runner(run, "run")
-    import textual.app  # noqa: F401  (while the runner starts)
+    try:
+        import textual.app  # noqa: F401  (while the runner starts)
 
-    anyio.run(answering, runner, clock)
+        anyio.run(answering, runner, clock)
+    except KeyboardInterrupt:
+        _say_it_goes_on(run)
+        raise
     launch = functools.partial(launch_runner, run, clock, "rerun")
     feed = EndNoted(RunFeed(run.path, clock, journal=run.journal, launch=launch))
     left = show(feed, clock, face, settings, title=f"comfytui {run.run_id}", owns_run=True)
@@ -72,5 +76,9 @@ def _in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock) -> 
         return INTERRUPTED
     if feed.exit_code is not None:
         return feed.exit_code
-    print(f"Run {run.run_id} goes on. Join it again with: comfytui attach {run.path}")
+    _say_it_goes_on(run)
     return 0
+
+
+def _say_it_goes_on(run: RunDir) -> None:
+    print(f"Run {run.run_id} goes on. Join it again with: comfytui attach {run.path}")

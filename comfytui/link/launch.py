@@ -19,6 +19,7 @@ from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.link.client import answers
 from comfytui.records.faults import writing
+from comfytui.records.lock import holder_of
 from comfytui.records.rundir import RunDir
 from comfytui.untrusted import plain
 
@@ -77,7 +78,8 @@ async def answering(launched: Launched, clock: Clock) -> None:
         if code is not None:
             if _has_recorded(launched):  # it was quicker than we looked; its journal tells the rest
                 return
-            raise _gone(launched, f"its process ended at once with {code}")
+            if holder_of(RunDir(launched.folder)) is None:  # else another, started in the same moment, will answer
+                raise _gone(launched, f"its process ended at once with {code}")
         if clock.monotonic() > deadline:
             raise _gone(launched, f"process {launched.process.pid} did not answer within {START_SECONDS:g} s")
         await clock.sleep(_LOOK_SECONDS)

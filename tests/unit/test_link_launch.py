@@ -19,6 +19,7 @@ from comfytui.link.launch import (
     start_detached,
     start_runner,
 )
+from comfytui.records.lock import RunLock
 from comfytui.records.rundir import RunDir
 
 
@@ -72,6 +73,23 @@ async def test_one_that_was_quicker_than_we_looked_is_no_failure(
     script = "import pathlib, sys; pathlib.Path(sys.argv[1], 'events.jsonl').write_text('recorded')"
     monkeypatch.setattr(launch, "command_line", lambda arguments: [sys.executable, "-c", script, arguments[1]])
     await launch_runner(RunDir(tmp_path), system_clock(), "run")
+
+
+async def test_of_two_started_in_the_same_moment_one_drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked = RunDir(tmp_path), 0
+
+    async def answers(folder: Path) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 5
+
+    monkeypatch.setattr(launch, "command_line", lambda _: [sys.executable, "-c", "raise SystemExit(2)"])
+    monkeypatch.setattr(launch, "answers", answers)
+    with RunLock.acquire(run):  # the other one has the run, and does not answer yet
+        launched = start_runner(run, "rerun")
+        launched.process.wait()
+        await answering(launched, system_clock())
+    assert asked > 5
 
 
 def test_a_job_that_forbids_leaving_it_gets_a_modest_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
