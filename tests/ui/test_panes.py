@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from comfytui.model import events as e
 from tests.ui import script
 from tests.ui.stage import COMPACT, NORMAL, WIDE, Stage, stage
 
@@ -28,3 +29,22 @@ async def test_two_gpus(same_picture: Callable[[Stage], None]) -> None:
     async with stage(script.held(), WIDE) as shown:
         await shown.press("3", "z")
         same_picture(shown)
+
+
+async def test_a_gpu_that_tells_only_its_memory() -> None:
+    night = script.Script().opened(1).reached()
+    figures = e.GpuFigures(index=0, name="cuda:0", vram_used=3 * script.GIB, vram_total=24 * script.GIB)
+    night.tell(e.GpuSampled(source="system_stats", devices=(figures,))).caught_up()
+    async with stage(night, WIDE) as shown:
+        assert "not told by system_stats" in shown.line("load")
+        assert "12 %" in shown.line("vram")
+        assert "3,072 of 24,576 MB" in shown.text()
+
+
+async def test_no_gpu_figures_say_why() -> None:
+    night = script.Script().opened(1).reached().caught_up()
+    async with stage(night, WIDE) as shown:
+        assert "the first reading is" in shown.text()
+        night.items.clear()
+        await shown.tell(night.tell(e.GpuSampled(source="none", devices=())).items)
+        assert "neither the server," in shown.text()

@@ -34,7 +34,7 @@ class Actions:
             return
         from comfytui.faces.tui.screens.scene import SceneScreen
 
-        self.app.push_screen(SceneScreen(scene.id, self.app.options.title))
+        self.app.push_screen(SceneScreen(scene.id))
 
     def rerun(self) -> None:
         """Ask for the scene once more."""

@@ -55,7 +55,7 @@ class Dashboard(App[Leaving]):
         self.actions = Actions(self)
         self.paused = False
         self.leaving: Leaving | None = None
-        self.deck = DeckScreen(self.options.title)
+        self.deck = DeckScreen()
         self._pace: tuple[tuple[Scene, ...], Pace | None] = ((), None)
         self._due: tuple[float, Timer] | None = None
         self._painted_at = 0.0

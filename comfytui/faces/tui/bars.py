@@ -22,12 +22,12 @@ class Bar(LineList):
         self.show(Picture(lines=(line,)))
 
 
-def header_line(view: View, width: int, title: str) -> Line:
+def header_line(view: View, width: int) -> Line:
     """Return the header for ``width`` cells; what matters least is left out first where room is short."""
     run, server = view.state.run, view.state.server
     words = join([((f" {word} " if role in ("caution", "alarm") else word, role),) for word, role in state_words(view)])
     story = safe(run.story.id) if run is not None else ""
-    start: list[tuple[int, Line]] = [(3, ((title, "key"),)), (0, words)]
+    start: list[tuple[int, Line]] = [(3, (("comfytui", "key"),)), (0, words)]
     if story:
         start.append((6, ((story, "text"),)))
     if run is not None and not run.observing:

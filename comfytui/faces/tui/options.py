@@ -19,6 +19,7 @@ class DashboardOptions:
     theme: str = DEFAULT_THEME
     ascii: bool = False
     title: str = "comfytui"
+    """What the app is called outside its screen: by Textual, and in screenshots."""
     zone: tzinfo | None = None
     """Where times are shown; ``None`` is the time zone of this machine."""
     facts_within: float = 0.1

@@ -108,6 +108,8 @@ def _spark(
     view: View, label: str, readings: Sequence[float | None], *, width: int, tall: int, peak: bool
 ) -> list[Line]:
     """Return ``readings`` (percent) as a sparkline between its label and its present value, and its peak if asked."""
+    if all(reading is None for reading in readings):
+        return [((left(label, LABEL), "dim"), (clip(f"not told by {view.state.gpu_source}", width - LABEL), "dim"))]
     moments = view.state.gpu
     timed = zip((moment.at for moment in moments), readings, strict=True)
     now = "n/a" if readings[-1] is None else f"{readings[-1]:.0f} %"

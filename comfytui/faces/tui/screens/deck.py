@@ -42,9 +42,8 @@ class DeckScreen(LeanScreen[None]):
     BINDINGS = bindings("deck", "lists")
     AUTO_FOCUS = None
 
-    def __init__(self, title: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.heading = title
         self.view: View | None = None
         self.filter_text = ""
         self.header, self.tabs, self.footer, self.message = (
@@ -112,7 +111,7 @@ class DeckScreen(LeanScreen[None]):
             return
         width = self.app.size.width
         idle = idle_keys(self.view, self.scenes.selected, compact=self.has_class("-compact"))
-        self.header.write(header_line(self.view, width, self.heading))
+        self.header.write(header_line(self.view, width))
         self.tabs.write(
             tabs_line(self.focused_name, width, self.pane.picture.note, trouble=bool(self.view.state.server.trouble))
         )

@@ -55,9 +55,9 @@ class SceneScreen(LeanScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("scene", "lists"), *bindings_of("rerun", "cancel", "copy")]
     AUTO_FOCUS = "#scene"
 
-    def __init__(self, scene_id: str, title: str) -> None:
+    def __init__(self, scene_id: str) -> None:
         super().__init__()
-        self.scene_id, self.heading = scene_id, title
+        self.scene_id = scene_id
         self.view: View | None = None
         self.header, self.footer, self.message = Bar("header"), Bar("footer"), Message()
         self.pane = ScenePane(scene_id)
@@ -80,7 +80,7 @@ class SceneScreen(LeanScreen[None]):
         if self.view is not None:
             width = self.app.size.width
             idle = idle_keys(self.view, self.view.state.scene(self.scene_id))
-            self.header.write(header_line(self.view, width, self.heading))
+            self.header.write(header_line(self.view, width))
             self.footer.write(footer_line("scene", self.view, width, idle))
 
     def on_screen_resume(self) -> None:
