@@ -11,16 +11,19 @@ from typing import Any, Literal
 import anyio
 
 from comfytui.cli.endings import INTERRUPTED
+from comfytui.cli.endings import tell as tell_failure
 from comfytui.cli.interruptions import interruptions
+from comfytui.cli.mishaps import internal_failure
 from comfytui.clock import Clock, system_clock
 from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.errors import Failure
 from comfytui.faces.headless import OutputFormatter, follow
 from comfytui.faces.printer import Printer
 from comfytui.link.backlog import JournalBacklog
 from comfytui.link.hub import HubFeed
 from comfytui.link.server import LinkServer
-from comfytui.model.commands import Stop
+from comfytui.model.commands import AnyCommand, Stop
 from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import RunDir, read_plan
 from comfytui.settings.secrets import headers_of, token_of
@@ -42,7 +45,12 @@ def drive_in_foreground(run: RunDir, plan: RunPlan, formatter: OutputFormatter, 
     """
 
     async def tell(feed: HubFeed) -> None:
-        await follow(feed.items(), formatter, printer)
+        try:
+            await follow(feed.items(), formatter, printer)
+        except Exception as fault:  # noqa: BLE001  (it is told; a fault of the lines must not end the run)
+            printer.close()
+            failure = fault if isinstance(fault, Failure) else internal_failure(fault, sys.argv[1:], os.environ)
+            tell_failure(failure, as_json=False)
 
     driving = Driving(run, plan, "run", system_clock(), credentials())
     code = anyio.run(driving.drive, tell, printer.close)
@@ -73,15 +81,20 @@ class Driving:
         code = INTERRUPTED
         with self._runner as runner, anyio.CancelScope() as self._leaving, interruptions(self._interrupted, on_hangup):
             backlog = JournalBacklog(self._run.journal)
-            link = LinkServer(self._run.path, runner.hub, backlog, runner.command, self._clock)
+            link = LinkServer(self._run.path, runner.hub, backlog, self._command, self._clock)
             async with anyio.create_task_group() as tasks:
                 if tell is not None:
                     tasks.start_soon(tell, HubFeed(runner.hub, backlog, runner.command))
                 async with link.open():
                     ended = await runner.drive()
-                self._driven = True
+                    self._driven = True
             code = ended
         return code
+
+    def _command(self, command: AnyCommand) -> None:
+        if self._driven:  # nobody would carry it out any more
+            raise Failure("run.no_runner", run=self._run.run_id)
+        self._runner.command(command)
 
     def _interrupted(self) -> None:
         """Stop the run in good order; leave at once when that was asked for before, or is all that is left."""
@@ -91,4 +104,5 @@ class Driving:
         self._stopping = True
         with contextlib.suppress(OSError):  # the terminal may be gone
             print("Stopping the run; interrupt again to leave at once.", file=sys.stderr, flush=True)
-        self._runner.command(Stop(id=uuid.uuid4().hex))
+        with contextlib.suppress(Failure):  # a disk that is full ends the run anyhow
+            self._runner.command(Stop(id=uuid.uuid4().hex))

@@ -1,0 +1,76 @@
+"""Driving a run in this process: what goes wrong beside the run does not end it."""
+
+from pathlib import Path
+
+import pytest
+
+from comfytui.cli.driving import Driving, credentials, drive_in_foreground
+from comfytui.cli.planning import make_plan, order_story
+from comfytui.clock import system_clock
+from comfytui.engine.credentials import Credentials
+from comfytui.errors import Failure
+from comfytui.faces.headless import LineFormatter
+from comfytui.faces.printer import Printer
+from comfytui.model.commands import Hold, Stop
+from comfytui.model.feed import FeedItem
+from comfytui.model.plan import RunPlan
+from comfytui.records.lock import RunLock
+from comfytui.records.rundir import RunDir, create_run, write_plan
+from comfytui.settings import load
+from tests.e2e.command import story
+
+
+def prepared(tmp_path: Path) -> tuple[RunDir, RunPlan]:
+    settings = load({"server": "sim", "workflow": "smoke"}, {"COMFYTUI_CONFIG": ""}, tmp_path)
+    order = order_story(story(tmp_path, scenes=1, frames=1), settings)
+    clock = system_clock()
+    run = create_run(tmp_path / "runs", clock)
+    plan = make_plan(order, settings, run_id=run.run_id, created_at=clock.now(), simulator_speed="instant")
+    write_plan(run, plan, order.story_file)
+    return run, plan
+
+
+class Broken(LineFormatter):
+    """A formatter that fails at its third item."""
+
+    taken = 0
+
+    def on_item(self, item: FeedItem) -> list[str]:
+        self.taken += 1
+        if self.taken == 3:
+            raise ZeroDivisionError("a fault of the lines")
+        return super().on_item(item)
+
+
+def test_a_fault_of_the_lines_does_not_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, plan = prepared(tmp_path)
+    printed: list[bytes] = []
+    assert drive_in_foreground(run, plan, Broken(system_clock()), Printer(printed.append)) == 0
+    assert run.archive.exists()
+    err = capsys.readouterr().err
+    assert err.startswith("comfytui met an error of its own: ZeroDivisionError: a fault of the lines.")
+    Path(err.rpartition("with the file ")[2].partition(". [")[0]).unlink()
+
+
+def test_a_run_that_another_drives(tmp_path: Path) -> None:
+    run, plan = prepared(tmp_path)
+    with RunLock.acquire(run), pytest.raises(Failure) as caught:
+        drive_in_foreground(run, plan, LineFormatter(system_clock()), Printer(lambda _: None))
+    assert caught.value.code == "run.locked"
+
+
+def test_a_command_that_comes_too_late_is_refused(tmp_path: Path) -> None:
+    run, plan = prepared(tmp_path)
+    driving = Driving(run, plan, "run", system_clock(), Credentials())
+    driving._driven = True
+    for command in (Hold(id="1"), Stop(id="2")):
+        with pytest.raises(Failure, match="No runner answers"):
+            driving._command(command)
+
+
+def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYTUI_TOKEN", "hidden")
+    monkeypatch.setenv("COMFYTUI_HEADERS", "X-Key: also-hidden")
+    found = credentials()
+    assert (found.token, dict(found.headers)) == ("hidden", {"X-Key": "also-hidden"})
+    assert "hidden" not in repr(found)
