@@ -34,6 +34,7 @@ class PromptWatch:
         self._silent_reads = self._reads_after_hint = 0
         self._submitted_at = self._read_at = self._answered_at = desk.clock.monotonic()
         self._executing_at: float | None = None
+        self._answered = True
 
     async def end(self) -> Ending:
         """Return how the prompt ended, once it has or is given up."""
@@ -64,6 +65,7 @@ class PromptWatch:
             since_heard_of_it=now - max(signals.heard_at, self._submitted_at),
             since_read=now - self._read_at,
             since_contact=now - max(heard, self._answered_at),
+            answered=self._answered,
             reads=self._reads,
             silent_reads=self._silent_reads,
             hint_in=None if signals.over_at is None else signals.over_at - now,
@@ -81,8 +83,9 @@ class PromptWatch:
         message = ""
         try:
             entry = await self._desk.http.history(self._voice.prompt_id)
-            self._answered_at = self._desk.clock.monotonic()
+            self._answered, self._answered_at = True, self._desk.clock.monotonic()
         except Failure as failure:
+            self._answered = False
             status, message = "error", failure.what
         if entry is not None and entry.outcome is None:
             entry, message = None, "the entry tells no outcome yet"
@@ -103,11 +106,12 @@ class PromptWatch:
         try:
             place = (await self._desk.http.queue()).where(self._voice.prompt_id)
         except Failure as failure:
-            self._read_at = self._desk.clock.monotonic()
+            self._answered, self._read_at = False, self._desk.clock.monotonic()
             self._silent_reads += 1
             self._voice.note("note", f"/queue unavailable: {failure.what}")
             return None
-        self._answered_at = self._read_at = self._desk.clock.monotonic()
+        self._answered, self._answered_at = True, self._desk.clock.monotonic()
+        self._read_at = self._answered_at
         if place is not None:
             self._silent_reads += 1
             if place == "running":

@@ -13,7 +13,8 @@ from msgspec import Struct
 from comfytui.model.policy import QueuePolicy
 
 HINT_RETRIES = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds before each new read of a history that the socket says must be there, but is not yet."""
+"""Seconds before each new read of a history that the socket says must be there, but is not yet. After the last one the
+socket is no longer taken at its word: the server may have been restarted since."""
 SILENCE_OF_ONE = 5
 """Poll intervals without a word on a prompt after which it is looked at though the socket tells of others."""
 QUEUE_EVERY = 5
@@ -38,6 +39,8 @@ class Look(Struct, frozen=True, kw_only=True):
     """Since the last look over HTTP (or the submission)."""
     since_contact: float
     """Since the server last answered HTTP or spoke."""
+    answered: bool
+    """Whether the last look over HTTP was answered; true before the first."""
     reads: int
     silent_reads: int
     """Reads in a row that found the prompt still pending."""
@@ -80,8 +83,7 @@ def next_step(look: Look, policy: QueuePolicy) -> Step:
     if due_in <= RESOLUTION:
         if policy.history_max_attempts and look.reads >= policy.history_max_attempts:
             return GiveUp("attemptLimit")
-        reconcile = look.reconcile or (look.silent_reads + 1) % QUEUE_EVERY == 0
-        return Reconcile() if reconcile and not _hinted(look) else ReadHistory()
+        return ReadHistory() if _promised(look) or not _doubtful(look) else Reconcile()
     return WaitOn(max(RESOLUTION, min(due_in, _limit_in(look, policy))))
 
 
@@ -92,21 +94,20 @@ def _given_up(look: Look, policy: QueuePolicy) -> GiveUpReason | None:
         return "maxWait"
     if look.since_submit >= policy.max_total_wait_seconds - RESOLUTION:
         return "totalWait"
-    if look.since_contact >= policy.server_wait_seconds - RESOLUTION:
+    if not look.answered and look.since_contact >= policy.server_wait_seconds - RESOLUTION:
         return "serverLost"
     return None
 
 
 def _read_due_in(look: Look, policy: QueuePolicy) -> float:
     """Return seconds until the next look over HTTP; zero or less when it is due."""
+    poll = float(policy.poll_interval_seconds)
+    if _promised(look):
+        return min(HINT_RETRIES[look.reads_after_hint - 1], poll) - look.since_read if look.reads_after_hint else 0.0
     if look.reconcile:
         return 0.0
-    poll = float(policy.poll_interval_seconds)
     if _hinted(look):
-        if look.reads_after_hint == 0:
-            return 0.0
-        pause = HINT_RETRIES[min(look.reads_after_hint, len(HINT_RETRIES)) - 1]
-        return min(pause, poll) - look.since_read
+        return poll - look.since_read
     hint_in = look.hint_in if look.hint_in is not None else poll
     silent = poll - min(look.since_heard, look.since_read)
     unheard_of = SILENCE_OF_ONE * poll - min(look.since_heard_of_it, look.since_read)
@@ -117,8 +118,20 @@ def _hinted(look: Look) -> bool:
     return look.hint_in is not None and look.hint_in <= RESOLUTION
 
 
+def _promised(look: Look) -> bool:
+    """Tell whether the socket says that history is there, and may still be believed."""
+    return _hinted(look) and look.reads_after_hint <= len(HINT_RETRIES)
+
+
+def _doubtful(look: Look) -> bool:
+    """Tell whether it is to be asked where the prompt is at all."""
+    return look.reconcile or _hinted(look) or (look.silent_reads + 1) % QUEUE_EVERY == 0
+
+
 def _limit_in(look: Look, policy: QueuePolicy) -> float:
-    limits = [policy.max_total_wait_seconds - look.since_submit, policy.server_wait_seconds - look.since_contact]
+    limits = [policy.max_total_wait_seconds - look.since_submit]
+    if not look.answered:
+        limits.append(policy.server_wait_seconds - look.since_contact)
     if look.since_executing is not None:
         limits.append(policy.max_wait_seconds - look.since_executing)
     return max(0.0, min(limits))
