@@ -157,8 +157,6 @@ class AttemptDriver:
             error=ending.error,
             expected=expected,
         )
-        if ending.error is not None and ending.error.message:
-            self._voice.note("error", ending.error.message)
 
     async def _measure(self, moment: e.MomentWord) -> None:
         before = self._voice.attempt.before if moment == "after" else None

@@ -35,6 +35,11 @@ class Folders:
         for folder in (self.output, self.input, self.temp):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def has_input(self, name: str) -> bool:
+        """Return whether the input folder has a file of that name, in a subfolder too: what LoadImage accepts."""
+        path = inside(self.input, name)
+        return path is not None and path.is_file()
+
     def input_names(self) -> list[str]:
         """Return the names of the files in the input folder, sorted, as LoadImage offers them."""
         return sorted(path.name for path in self.input.iterdir() if path.is_file())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from comfytui.simulator.nodes.schema import NodeClass, Spec
 
 Json = dict[str, Any]
+HasInput = Callable[[str], bool]
+"""Tells whether the input folder has the file that a node wants to load."""
 
 LONGEST_LISTED_CHOICE = 20
 
@@ -38,10 +40,10 @@ class _Node:
 class _Checker:
     """Checks the nodes behind an output, each once; converts plain values to the types of their inputs."""
 
-    def __init__(self, graph: dict[str, Json], catalogue: Mapping[str, NodeClass], input_files: list[str]) -> None:
+    def __init__(self, graph: dict[str, Json], catalogue: Mapping[str, NodeClass], has_input: HasInput) -> None:
         self._graph = graph
         self._catalogue = catalogue
-        self._input_files = input_files
+        self._has_input = has_input
         self._entered: set[str] = set()
         self.nodes: dict[str, _Node] = {}
 
@@ -119,7 +121,7 @@ class _Checker:
             return
         extra["received_value"] = value
         if name == kind.loads_file:
-            if value not in self._input_files:
+            if not self._has_input(str(value)):
                 details = f"{name} - Invalid image file: {value}"
                 message = "Custom validation failed for node"
                 errors.append(problem("custom_validation_failed", message, details, input_name=name))
@@ -161,7 +163,7 @@ def _traceback(error: Exception) -> list[str]:
 def validate(
     graph: dict[str, Json],
     catalogue: Mapping[str, NodeClass],
-    input_files: list[str],
+    has_input: HasInput,
     targets: Iterable[str] | None = None,
 ) -> Verdict:
     """Return whether a workflow may run, and which of its outputs; plain values in it are converted in place.
@@ -184,7 +186,7 @@ def validate(
     ]
     if not outputs:
         return Verdict(problem("prompt_no_outputs", "Prompt has no outputs", ""), [], {})
-    return _validate_outputs(graph, _Checker(graph, catalogue, input_files), outputs)
+    return _validate_outputs(graph, _Checker(graph, catalogue, has_input), outputs)
 
 
 def _validate_outputs(graph: dict[str, Json], checker: _Checker, outputs: list[str]) -> Verdict:

@@ -13,7 +13,6 @@ from comfytui.simulator.nodes.catalogue import CATALOGUE
 from comfytui.simulator.state import LIFE, SIMULATOR
 from comfytui.simulator.store import QueuedPrompt
 from comfytui.simulator.validation import Verdict, problem, validate
-from comfytui.simulator.writing import in_thread
 
 Json = dict[str, Any]
 
@@ -51,8 +50,7 @@ async def post_prompt(request: web.Request) -> web.Response:
         message = "No prompt provided"
         return web.json_response({"error": problem("no_prompt", message, message), "node_errors": {}}, status=400)
     try:
-        files = await in_thread(life.folders.input_names)
-        verdict = validate(graph, CATALOGUE, files, body.get("partial_execution_targets"))
+        verdict = validate(graph, CATALOGUE, life.folders.has_input, body.get("partial_execution_targets"))
     except (TypeError, AttributeError):
         return server_error()
     verdict = _with_faults(verdict, faults)
