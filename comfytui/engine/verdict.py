@@ -46,8 +46,9 @@ def final_status(attempt: Attempt, *, frames_timed_out: bool) -> ExecutionStatus
 def telemetry_of(
     attempt: Attempt, policy: QueuePolicy, ended_at: datetime, reason: HistoryExitReason, status: ExecutionStatus
 ) -> Telemetry:
-    """Return the complete record of ``attempt``, which ends at ``ended_at``."""
+    """Return the complete record of ``attempt``, which ends at ``ended_at`` (never before it began)."""
     succeeded = attempt.success_at is not None
+    ended_at = max(ended_at, attempt.planned_at)
     return Telemetry(
         queue_start=attempt.planned_at,
         queue_end=ended_at,
@@ -101,8 +102,14 @@ def _gpu(attempt: Attempt) -> GpuTelemetry:
 
 def _notes(attempt: Attempt) -> tuple[str, ...]:
     notes: list[str] = []
-    for measurement, unseen in ((attempt.before, UNSEEN_BEFORE), (attempt.after, UNSEEN_AFTER)):
-        notes += measurement.notes if measurement else [unseen]
+    moments = (("before", attempt.before, UNSEEN_BEFORE), ("after", attempt.after, UNSEEN_AFTER))
+    for moment, measurement, unseen in moments:
+        if measurement is None:
+            notes.append(unseen)
+            continue
+        device = measurement.device
+        told = device is not None and device.vram_free is not None and device.name.strip() not in ("", "Unknown")
+        notes += measurement.notes or ([] if told else [f"VRAM or the GPU's name not told {moment} execution"])
     return _distinct([*notes, *attempt.notes])
 
 
