@@ -10,7 +10,7 @@ _HANGING_UP = ("SIGHUP",)
 
 
 @contextmanager
-def interruptions(on_end: Callable[[], None], on_hangup: Callable[[], None]) -> Iterator[None]:
+def interruptions(on_end: Callable[[], object], on_hangup: Callable[[], object]) -> Iterator[None]:
     """Call back on the running event loop within this context: ``on_end`` for each Ctrl-C, kill or Ctrl-Break.
 
     ``on_hangup`` is called when the terminal goes away (not on Windows, where that ends the process). To be entered

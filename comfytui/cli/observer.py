@@ -1,5 +1,6 @@
 """Watching a server with no run: in this process with lines, or for the dashboard of another."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ from comfytui.faces.headless import OutputFormatter, follow
 from comfytui.faces.printer import Printer
 from comfytui.link.backlog import RecentBacklog
 from comfytui.link.hub import HubFeed
+from comfytui.link.launch import COMPANION_LOG
 from comfytui.link.server import LinkServer
 from comfytui.model.plan import ServerPlan
 from comfytui.settings import Settings
@@ -38,7 +40,12 @@ def observe_in_lines(settings: Settings, formatter: OutputFormatter, printer: Pr
 
 def observe_over_link(link_dir: Path, settings: Settings) -> int:
     """Tell the dashboard that reads ``link_dir`` what happens on the server, until standard input ends (0)."""
-    anyio.run(_observe, settings, link_dir, None)
+    try:
+        anyio.run(_observe, settings, link_dir, None)
+    finally:
+        with contextlib.suppress(OSError):  # the dashboard does this too, unless it was killed
+            (link_dir / COMPANION_LOG).unlink(missing_ok=True)
+            link_dir.rmdir()
     return 0
 
 

@@ -26,6 +26,8 @@ from comfytui.untrusted import plain
 START_SECONDS = 30.0
 """How long a runner may take until it answers."""
 
+COMPANION_LOG = "companion.log"
+
 GOODBYE_SECONDS = 5.0
 """How long a companion may take to leave."""
 
@@ -104,7 +106,7 @@ def companion(arguments: list[str]) -> Iterator[Launched]:
     It is told to leave by the end of its standard input, which comes even when this process is killed.
     """
     with tempfile.TemporaryDirectory(prefix="comfytui-", ignore_cleanup_errors=True) as place:
-        log = Path(place) / "companion.log"
+        log = Path(place) / COMPANION_LOG
         with log.open("wb") as output:
             child = subprocess.Popen(
                 command_line([*arguments, place]), env=child_environment(os.environ, _HOME), stdin=subprocess.PIPE,

@@ -23,7 +23,7 @@ from comfytui.model.commands import Rerun, Stop
 from comfytui.model.envelope import Envelope
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import find_run
-from tests.e2e.command import comfytui, started, story
+from tests.e2e.command import COMMAND, comfytui, environment, started, story
 
 # --- interruptions -------------------------------------------------------------------------------------------------
 
@@ -36,8 +36,8 @@ def start() -> Iterator[Starting]:
     """Starts commands that are ended with the test, whatever becomes of it."""
     with contextlib.ExitStack() as stack:
 
-        def starting(*arguments: str, cwd: Path) -> "subprocess.Popen[bytes]":
-            process = started(*arguments, cwd=cwd)
+        def starting(*arguments: str, cwd: Path, **more: str) -> "subprocess.Popen[bytes]":
+            process = started(*arguments, cwd=cwd, **more)
             stack.callback(end, process)
             return process
 
@@ -45,8 +45,12 @@ def start() -> Iterator[Starting]:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait()
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
@@ -227,6 +231,30 @@ def test_a_server_is_watched_in_lines_until_interrupted(tmp_path: Path, start: S
     assert (process.returncode, err) == (130, b"")
     assert f"ComfyUI 0.8.0 at {slow_server}".encode() in told
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder with an open log cannot be removed there")
+def test_an_observer_whose_dashboard_was_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    command = [*COMMAND, "observer", "--server", "http://127.0.0.1:9", str(place)]
+    with (place / "companion.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=log, stderr=log)
+    eventually((place / "run.link").exists)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=20) == 0
+    assert not place.exists()
+
+
+def test_a_simulator_that_is_killed_gently_leaves_nothing_behind(tmp_path: Path, start: Starting) -> None:
+    process = start("sim", "--port", "0", cwd=tmp_path, TMPDIR=str(tmp_path))
+    assert process.stdout is not None
+    assert b"ready" in process.stdout.readline()
+    assert list(tmp_path.iterdir())
+    process.terminate()
+    assert process.wait(timeout=20) == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_an_observer_answers_its_dashboard_and_leaves_with_it(slow_server: str) -> None:
