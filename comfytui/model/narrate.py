@@ -9,6 +9,8 @@ Level = str
 def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
     """Return ``(level, text, scene)`` of a fact worth a line, or ``None`` for one that only moves figures."""
     match event:
+        case e.RunOpened(scenes=()):
+            return None  # a server is watched; there is no run
         case e.RunOpened():
             scenes = f"{len(event.scenes)} scene{'s' if len(event.scenes) != 1 else ''}"
             return "info", f"Run {event.run_id} opened: {event.story.id}, {scenes}, workflow {event.workflow}", None
