@@ -31,6 +31,10 @@ RETRY: dict[ExecutionStatus, RetryRule] = {
 }
 """What an attempt that ended with this status (and did not satisfy its scene) means for the next one."""
 
+NEVER_AGAIN = ("server.lost",)
+"""Failures that no other attempt follows, whatever the status: the server was waited for as long as it is to be, and
+what it may still execute in secret is not to be rendered twice."""
+
 FREE_RETRIES = 3
 """Attempts of one scene that may go uncounted, so that a server that dies on every prompt is given up in the end."""
 
@@ -125,9 +129,9 @@ def fulfilled(state: State) -> bool:
 
 
 def _may_retry(scene: Scene, policy: QueuePolicy) -> bool:
-    status = scene.attempts[-1].status
-    rule = RETRY[status] if status is not None else "budget"
-    if rule == "never":
+    attempt = scene.attempts[-1]
+    rule = RETRY[attempt.status] if attempt.status is not None else "budget"
+    if rule == "never" or (attempt.error is not None and attempt.error.code in NEVER_AGAIN):
         return False
     return len(scene.attempts) < allowed(scene, policy)
 
