@@ -18,6 +18,8 @@ class Scripted:
 
     url: str
     requests: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set as soon as a request has come."""
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     """Set as soon as a client has gone before it was answered in full."""
 
@@ -56,6 +58,7 @@ async def scripted(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = await reader.readuntil(b"\r\n\r\n")
             server.requests.append(head.decode("latin-1"))
+            server.asked.set()
             gone = asyncio.ensure_future(_until_gone(reader, server.hung_up))
             try:
                 if isinstance(answer, bytes):

@@ -29,6 +29,14 @@ SECRET = "hunter2-very-secret"
         ("http://127.0.0.1:8188/#workflow", "http://127.0.0.1:8188", True),
         ("http://comfy.localhost", "http://comfy.localhost", True),
         ("http://127.0.0.1.evil.example", "http://127.0.0.1.evil.example", False),
+        ("http://localhost.evil.example", "http://localhost.evil.example", False),
+        ("http://LOCALHOST.:8188", "http://localhost.:8188", True),
+        ("http://127.1:8188", "http://127.1:8188", True),
+        ("http://[::ffff:127.0.0.1]:1", "http://[::ffff:127.0.0.1]:1", True),
+        ("http://[::ffff:10.0.0.1]:1", "http://[::ffff:10.0.0.1]:1", False),
+        ("http://[fe80::1%eth0]:8188", "http://[fe80::1%eth0]:8188", False),
+        ("http://_gpu_box:8188", "http://_gpu_box:8188", False),
+        ("https://coder.example/@me/box/apps/comfy", "https://coder.example/@me/box/apps/comfy", False),
     ],
 )
 def test_what_people_type(typed: str, url: str, loopback: bool) -> None:
@@ -49,6 +57,12 @@ def test_what_people_type(typed: str, url: str, loopback: bool) -> None:
         "http://a b",
         "http://h\x1b[2J",
         "http://h?a=1",
+        "http://host:0",
+        "http:/host",
+        "https:host",
+        "http://ho\\st",
+        "http://*:8188",
+        "http://%31",
     ],
 )
 def test_nonsense_is_refused_in_words(typed: str) -> None:
@@ -95,6 +109,7 @@ def test_no_secret_is_shown() -> None:
         (f"ftp://me:{SECRET}@host", None, {}),
         (f"http://host?token={SECRET}", None, {}),
         (f"http://me:{SECRET}@", None, {}),
+        (f"http://me:8/{SECRET}@host", None, {}),
         ("http://host", f"{SECRET}\u00e9", {}),
         ("http://host", f"{SECRET}\nX-Evil: 1", {}),
         ("http://host", None, {"X-Key": f"{SECRET}\r\nX-Evil: 1"}),

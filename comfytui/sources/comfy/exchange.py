@@ -103,16 +103,19 @@ class Exchange:
         """GET ``path`` and leave the body to the caller: see chunks; raises TransportFailure unless 2xx."""
         async with AsyncExitStack() as stack:
             try:
-                answer = await stack.enter_async_context(
-                    self._opened().stream(
-                        "GET",
-                        self._address.http_url(path),
-                        params=dict(query),
-                        headers={"Accept-Encoding": "identity"},
+                with anyio.fail_after(self._timeout * PATIENCE):
+                    answer = await stack.enter_async_context(
+                        self._opened().stream(
+                            "GET",
+                            self._address.http_url(path),
+                            params=dict(query),
+                            headers={"Accept-Encoding": "identity"},
+                        )
                     )
-                )
                 if failure := of_answer(self._address, request, answer):
                     raise failure
+            except TimeoutError as error:
+                raise of_exception(self._address, request, error, self._timeout * PATIENCE) from None
             except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
                 raise of_exception(self._address, request, error, self._timeout) from None
             yield answer
