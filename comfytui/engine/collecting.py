@@ -13,7 +13,7 @@ import anyio
 from comfytui.clock import Clock
 from comfytui.engine.hub import Hub
 from comfytui.engine.rest import Rest
-from comfytui.engine.shelves import Shelf, Stamp, Wanted, on_disk, wanted_of
+from comfytui.engine.shelves import Shelf, Stamp, Wanted, on_disk, together, wanted_of
 from comfytui.engine.signals import wait_for
 from comfytui.engine.voice import AttemptVoice
 from comfytui.engine.waiting import RESOLUTION
@@ -136,7 +136,7 @@ class FrameCollector:
     async def _look(self, reported: list[Wanted]) -> list[Wanted]:
         """Try to take everything not yet taken; return what is still lacking."""
         others = await self._shelf.unreported(self._prefix, reported) if self._stem else []
-        self._wanted = {w.name: w for w in (*reported, *others)}
+        self._wanted = {w.name: w for w in together(reported, others)}
         lacking: list[Wanted] = []
 
         async def attend(wanted: Wanted) -> None:

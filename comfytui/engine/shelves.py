@@ -3,8 +3,9 @@
 Both hand a frame over into the run folder whole or not at all, hashed and proven on the way.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Sequence, Set
+from pathlib import Path, PurePath
 from typing import Literal, Protocol
 
 import anyio
@@ -18,6 +19,8 @@ from comfytui.sources.frames.collect import Accept, Collected, Uncollected, coll
 from comfytui.sources.frames.folder import stamp
 from comfytui.sources.frames.tracker import belongs
 from comfytui.untrusted import file_name, inside
+
+_NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$')
 
 AT_ONCE = 4
 """Frames that are copied or fetched at the same time."""
@@ -90,7 +93,7 @@ class DiskShelf:
         subfolder, _, stem = prefix.rpartition("/")
         folder = self.output_dir.joinpath(*subfolder.split("/")) if subfolder else self.output_dir
         names = await to_thread.run_sync(_names_in, folder, stem, limiter=self._limit)
-        taken = {(w.file.subfolder.replace("\\", "/"), w.file.filename) for w in known}
+        taken = {_place(w.file) for w in known}
         return [on_disk(name, subfolder) for name in sorted(names) if (subfolder, name) not in taken]
 
     def _path(self, file: OutputFile) -> Path | None:
@@ -167,22 +170,47 @@ def wanted_of(files: Sequence[OutputFile]) -> tuple[list[Wanted], list[Unsafe]]:
     """
     wanted: list[Wanted] = []
     unsafe: list[Unsafe] = []
-    names: set[str] = set()
     seen: set[tuple[str, str]] = set()
     for file in files:
-        place = (file.subfolder.replace("\\", "/").strip("/"), file.filename)
+        place = _place(file)
         if file.type != "output" or place in seen:
             continue
         seen.add(place)
         if inside(Path(), file.subfolder, file.filename) is None:
             unsafe.append(Unsafe(name=f"{file.subfolder}/{file.filename}" if file.subfolder else file.filename))
-            continue
-        name = file.filename
-        if name.lower() in names:  # the same name in two subfolders, or two names that Windows holds for one
-            name = file_name(f"{file.subfolder}-{file.filename}", limit=200)
-        names.add(name.lower())
-        wanted.append(Wanted(name=name, file=file))
-    return wanted, unsafe
+        else:
+            wanted.append(Wanted(name=file.filename, file=file))
+    return together(wanted), unsafe
+
+
+def together(*groups: Sequence[Wanted]) -> list[Wanted]:
+    """Return all frames of ``groups`` in order, each under a name of its own: who comes first keeps the name.
+
+    The same name may lie in two subfolders, Windows and macOS hold ``a.png`` and ``A.PNG`` for one, and a name that
+    Linux holds may be none on Windows.
+    """
+    names: set[str] = set()
+    found = []
+    for wanted in (one for group in groups for one in group):
+        fit = wanted.name.casefold() not in names and not _NOT_ON_WINDOWS.search(wanted.name)
+        name = wanted.name if fit else _other_name(wanted.file, names)
+        names.add(name.casefold())
+        found.append(Wanted(name=name, file=wanted.file))
+    return found
+
+
+def _other_name(file: OutputFile, taken: Set[str]) -> str:
+    """Return a name for ``file`` that tells its subfolder and is not ``taken``."""
+    suffix = PurePath(file.filename).suffix
+    suffix = suffix if suffix.isascii() and suffix[1:].isalnum() and len(suffix) <= 9 else ""
+    stem = file_name(f"{file.subfolder}-{file.filename.removesuffix(suffix)}", limit=200)
+    tries = (f"{stem}{mark}{suffix}" for mark in ("", *(f"-{number}" for number in range(2, len(taken) + 3))))
+    return next(name for name in tries if name.casefold() not in taken)
+
+
+def _place(file: OutputFile) -> tuple[str, str]:
+    """Return subfolder and name, the former written in one way."""
+    return file.subfolder.replace("\\", "/").strip("/"), file.filename
 
 
 def _names_in(folder: Path, stem: str) -> list[str]:
