@@ -398,6 +398,15 @@ async def test_a_process_that_is_not_the_recorded_one_survives(
     assert identity_of(true.pid) == true, "neither a signal nor a broken pipe has reached it"
 
 
+@posix_only
+async def test_a_launcher_that_becomes_the_server_is_known_as_the_server() -> None:
+    shell = ["/bin/sh", "-c", f'sleep 0.2; exec "{sys.executable}" -c "$0"', READY + FOR_EVER]
+    async with ServerProcess.start(shell, ready=ready, timeout=30, clock=system_clock()) as process:
+        assert "python" in process.identity.executable
+        assert await process.stop(grace=0.5) is None
+        assert gone(process.identity.pid)
+
+
 def test_what_proves_a_process() -> None:
     ours = identity_of(os.getpid())
     assert ours is not None
