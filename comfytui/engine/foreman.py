@@ -34,6 +34,7 @@ class Foreman:
         self._connection: Connection | None = None
         self._cancelled: set[str] = set()
         self._first_command = anyio.Event()
+        self._resting = False
         self.stopped = False
 
     # --- the work ------------------------------------------------------------------------------------------------
@@ -53,6 +54,7 @@ class Foreman:
                     attempts.start_soon(self._attempt, desk, submission.scene)
                 if not finished(self._hub.state):
                     await self._hub.changed()
+            self._resting = True  # no await between the last look and this: no command falls in between
 
     def _plan_attempt(self, submission: Submission) -> None:
         """Write the intent down before anything is sent."""
@@ -139,6 +141,8 @@ class Foreman:
 
     def _refusal(self, command: c.AnyCommand) -> str:
         """Return why ``command`` cannot be done; empty when it can."""
+        if self._resting:
+            return "the run is completing its records; ask again in a moment"
         if self.stopped and not isinstance(command, c.Stop):
             return "the run is stopping"
         match command:

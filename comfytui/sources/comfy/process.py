@@ -25,27 +25,25 @@ from anyio import to_thread
 from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.sources.comfy.deadline import happens
+from comfytui.sources.comfy.group_end import all_gone, end_group
 from comfytui.sources.comfy.identity import ProcessIdentity, identity_of, mismatch, same_start
-from comfytui.sources.comfy.process_group import group_of, group_options, kill
+from comfytui.sources.comfy.process_group import group_of, group_options
+from comfytui.sources.comfy.server_environment import server_environment
 from comfytui.sources.comfy.server_output import Ready, ServerOutput
 
 __all__ = ["ProcessIdentity", "ServerProcess", "simulator_command", "simulator_url"]
 
-LOOK: Final = 0.05
-"""Seconds between two looks at whether the group has ended."""
 FAREWELL: Final = 2.0
 """Seconds in which a server may end by itself, as its input has ended, before it is sent a signal."""
 LAST_WORDS: Final = 1.0
 """Seconds to wait for the rest of the output of a server that has ended, and for the end of one that just ends."""
-KILL: Final = 5.0
-"""Seconds in which processes that were killed must be gone."""
-_SECRETS: Final = ("COMFYTUI_TOKEN", "COMFYTUI_HEADERS")
 _READY_LINE: Final = re.compile(r"ComfyUI simulator ready at (http://[0-9A-Za-z.:\[\]-]+)")
 
 
 def simulator_command(output_dir: Path, speed: str = "demo") -> list[str]:
     """Return the command that starts the embedded simulator on a free port; simulator_url reads its ready line."""
-    command = [sys.executable, "-m", "comfytui", "sim", "--port", "0", "--output-dir", str(output_dir)]
+    # -P: a file in the folder we stand in must not pose as comfytui.
+    command = [sys.executable, "-P", "-m", "comfytui", "sim", "--port", "0", "--output-dir", str(output_dir)]
     return [*command, "--speed", speed, "--exit-with-parent"]
 
 
@@ -148,8 +146,6 @@ class ServerProcess:
         return self.left_alone
 
     def _spawn(self) -> "_Child":
-        environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-        environment |= {"PYTHONUNBUFFERED": "1"} | dict(self._env or {}) | {"PYTHONIOENCODING": "utf-8"}
         try:
             process = subprocess.Popen(
                 self._command,
@@ -157,7 +153,7 @@ class ServerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd=self._cwd,
-                env=environment,
+                env=server_environment(self._env or {}),
                 **group_options(),
             )
         except (OSError, ValueError) as error:
@@ -189,14 +185,11 @@ class ServerProcess:
         if (why := await self._why_not(child)) is not None:
             return why
         child.end_input()
-        if await self._all_gone(child, farewell):
+        if await all_gone(child.group, child.runs, farewell, self._clock):
             return None
         if (why := await self._why_not(child)) is not None:
             return why
-        await to_thread.run_sync(child.group.ask)
-        if await self._all_gone(child, grace - farewell):
-            return None
-        return await self._kill(child)
+        return await end_group(child.group, child.runs, grace - farewell, self._clock)
 
     async def _why_not(self, child: "_Child") -> str | None:
         """Return why the server must not be signalled; ``None`` too when it has ended, and only others are left."""
@@ -208,25 +201,6 @@ class ServerProcess:
         if await happens(child.ended, self._clock, LAST_WORDS):  # it was ending at that very moment
             return None
         return f"process {self.identity.pid} cannot be looked at"
-
-    async def _all_gone(self, child: "_Child", within: float) -> bool:
-        """Return whether the whole group ends within that many seconds."""
-        until = self._clock.monotonic() + within
-        while await to_thread.run_sync(child.group.living) or child.code is None:
-            if self._clock.monotonic() >= until:
-                return False
-            await self._clock.sleep(LOOK)
-        return True
-
-    async def _kill(self, child: "_Child") -> str | None:
-        until = self._clock.monotonic() + KILL
-        while living := await to_thread.run_sync(child.group.living):
-            if self._clock.monotonic() >= until:
-                return f"these processes do not end: {', '.join(str(process.pid) for process in living)}"
-            for process in living:
-                kill(process)
-            await self._clock.sleep(LOOK)
-        return None if await happens(child.ended, self._clock, KILL) else f"process {child.process.pid} does not end"
 
     async def _close(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -248,6 +222,10 @@ class _Child:
     def code(self) -> int | None:
         """Return the exit code; ``None`` while it runs."""
         return self.process.returncode if self.ended.is_set() else None
+
+    def runs(self) -> bool:
+        """Tell whether it still runs."""
+        return self.code is None
 
     def look_after(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads, which tell ``loop`` what happens."""
