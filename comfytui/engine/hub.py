@@ -59,6 +59,8 @@ class Hub:
         self._recorders: list[Recorder] = []
         self._journalled_at: dict[tuple[str, ...], float] = {}
         self._changed = anyio.Event()
+        self._closed = False
+        self._stamped = self.state.at
         self._sync = _GroupSync(journal)
 
     def publish(self, event: AnyEvent) -> Envelope:
@@ -104,20 +106,24 @@ class Hub:
         """Return a mailbox that receives everything from now on, until the context ends."""
         mailbox = Mailbox(after=self.state.seq)
         self._mailboxes.append(mailbox)
+        if self._closed:
+            mailbox.close()
         try:
             yield mailbox
         finally:
             self._mailboxes.remove(mailbox)
 
     def close(self) -> None:
-        """Let every subscriber end after what it has not read yet."""
+        """Let every subscriber end after what it has not read yet, also those that come later."""
+        self._closed = True
         for mailbox in self._mailboxes:
             mailbox.close()
 
     def _stamp(self) -> datetime:
         """Return the time of an event: the clock's, but never before the event ahead of it."""
         now = self._clock.now()
-        return max(now, self.state.at) if self.state.at is not None else now
+        self._stamped = now if self._stamped is None else max(now, self._stamped)
+        return self._stamped
 
     def _due(self, sample: AnyEvent) -> bool:
         key = sample_key(sample)  # type: ignore[arg-type]
