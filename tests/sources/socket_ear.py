@@ -1,6 +1,7 @@
 """Somebody who listens to a ComfySocket, and a server that says on its socket whatever a test wants."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -117,7 +118,9 @@ Script = Callable[[Mouth], Awaitable[None]]
 
 
 @asynccontextmanager
-async def speaking(script: Script, **options: Any) -> AsyncIterator[tuple[str, list[Mouth]]]:
+async def speaking(
+    script: Script, *, tls: ssl.SSLContext | None = None, **options: Any
+) -> AsyncIterator[tuple[str, list[Mouth]]]:
     """Serve a socket whose every connection goes by ``script``; yield the URL and the connections."""
     mouths: list[Mouth] = []
 
@@ -129,19 +132,21 @@ async def speaking(script: Script, **options: Any) -> AsyncIterator[tuple[str, l
         await script(mouth)
         return socket
 
-    async with serving({"/ws": serve}) as url:
+    async with serving({"/ws": serve}, tls) as url:
         yield url, mouths
 
 
 @asynccontextmanager
-async def serving(routes: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]) -> AsyncIterator[str]:
+async def serving(
+    routes: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     app = web.Application()
     for path, handler in routes.items():
         app.router.add_get(path, handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
