@@ -49,6 +49,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def children_find_comfytui(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator is started from the installed package; these tests also run where it is not installed."""
+    root = str(Path(__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])))
+
+
 @pytest.fixture
 def strays() -> Iterator[list[psutil.Process]]:
     """Processes that a test expects to survive: ended after it."""
