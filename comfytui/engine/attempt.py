@@ -100,13 +100,21 @@ class AttemptDriver:
             if isinstance(reply, PromptRejection):
                 return endings.of_rejection(reply)
             partial = bool(reply.warnings)
-            self._voice.tell(e.PromptQueued, number=reply.number, warnings=reply.warnings)
+            self._tell_queued(reply)
         else:  # a runner before us got it onto the server: find out what became of it
             self.signals.missed()
         watch = PromptWatch(
             self._desk, self._voice, self.signals, self._scene.brief.folder, partial=partial, on_executing=executing
         )
         return await watch.end()
+
+    def _tell_queued(self, reply: PromptReply) -> None:
+        ours = self._voice.prompt_id
+        foreign = reply.prompt_id if reply.prompt_id != ours else None
+        self._voice.tell(e.PromptQueued, number=reply.number, warnings=reply.warnings, prompt_id=foreign)
+        if foreign is not None:
+            self._desk.router.rename(ours, foreign)
+            self._voice.note("note", "The server chose the prompt's id itself; a crash now could render it twice")
 
     async def _submit(self) -> PromptReply | PromptRejection:
         attempt, brief = self._voice.attempt, self._scene.brief

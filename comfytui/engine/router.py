@@ -43,6 +43,13 @@ class Router:
         self._watched[prompt_id] = watched
         return watched.signals
 
+    def rename(self, prompt_id: str, server_id: str) -> None:
+        """Hear of the prompt under the id that the server gave it; what came under it before now was missed."""
+        watched = self._watched.pop(prompt_id, None)
+        if watched is not None:
+            self._watched[server_id] = watched
+            watched.signals.missed()
+
     def forget(self, prompt_id: str) -> None:
         """Hear no more of the prompt."""
         self._watched.pop(prompt_id, None)

@@ -12,7 +12,7 @@ class AttemptVoice:
     """Tells the hub of one attempt, and knows it as the hub does."""
 
     def __init__(self, hub: Hub, scene: str, attempt: Attempt) -> None:
-        self.scene, self.number, self.prompt_id = scene, attempt.number, attempt.prompt_id
+        self.scene, self.number = scene, attempt.number
         self._hub, self._first = hub, attempt
 
     @property
@@ -21,6 +21,11 @@ class AttemptVoice:
         scene = self._hub.state.scene(self.scene)
         known = scene.attempt(self.number) if scene else None
         return known if known is not None else self._first
+
+    @property
+    def prompt_id(self) -> str:
+        """What the server calls the attempt's prompt."""
+        return self.attempt.prompt_id
 
     def tell(self, fact: type[e.AttemptFact], **fields: Any) -> Envelope:
         """Publish a ``fact`` about the attempt."""

@@ -211,6 +211,35 @@ class ServerReached(Fact, frozen=True, kw_only=True):
     """Whether comfytui started this server itself."""
 
 
+class ServerStarted(Fact, frozen=True, kw_only=True):
+    """We started ComfyUI as process ``pid``; ``created`` (epoch seconds) and ``executable`` prove later that it is it.
+
+    It comes at once, so that a runner after us knows the process again, and once more when it is ``ready``: by then a
+    launcher may have put another program in its place. ``restarts`` counts the restarts of this run, with this one.
+    """
+
+    pid: int
+    created: float
+    executable: str
+    host: str
+    ready: bool = False
+    restarts: int = 0
+
+
+class ServerDied(Fact, frozen=True, kw_only=True):
+    """The ComfyUI that we started as ``pid`` has ended without having been asked to."""
+
+    pid: int
+    why: str
+
+
+class ServerStopped(Fact, frozen=True, kw_only=True):
+    """The ComfyUI that we started as ``pid`` was ended, or ``skipped`` says why it was left alone."""
+
+    pid: int
+    skipped: str = ""
+
+
 class ServerTroubled(Fact, frozen=True, kw_only=True):
     """The server gave a failure: code, what happened, what to do."""
 
@@ -248,9 +277,13 @@ class AttemptPlanned(AttemptFact, frozen=True, kw_only=True):
 
 
 class PromptQueued(AttemptFact, frozen=True, kw_only=True):
-    """The server took the prompt under ``number``; ``warnings`` are node errors that came with its 200."""
+    """The server took the prompt under ``number``; ``warnings`` are node errors that came with its 200.
+
+    ``prompt_id`` is the server's own where it did not take ours: older servers choose it themselves.
+    """
 
     number: int | None
+    prompt_id: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -301,6 +334,13 @@ class FrameRefused(AttemptFact, frozen=True, kw_only=True):
 
     name: str
     state: Literal["truncated", "missing", "unsafe"]
+    why: str
+
+
+class FrameLost(AttemptFact, frozen=True, kw_only=True):
+    """A frame that was collected and proven is not in the run folder any more, or is not what it was: ``why``."""
+
+    name: str
     why: str
 
 
@@ -429,6 +469,9 @@ AnyFact = (
     | QueueHeld
     | CommandAnswered
     | ServerReached
+    | ServerStarted
+    | ServerDied
+    | ServerStopped
     | ServerTroubled
     | SocketChanged
     | AttemptPlanned
@@ -439,6 +482,7 @@ AnyFact = (
     | ExecutionEnded
     | FrameProven
     | FrameRefused
+    | FrameLost
     | DoneMarkerAwaited
     | CopyForced
     | AttemptNoted

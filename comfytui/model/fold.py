@@ -24,6 +24,7 @@ from comfytui.model.state import (
     GpuMoment,
     HistoryLook,
     Note,
+    OwnProcess,
     Refusal,
     Run,
     Scene,
@@ -107,6 +108,8 @@ def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
             return _reopen(state, fact)
         case e.ServerReached() | e.ServerTroubled() | e.SocketChanged():
             return replace(state, server=_server(state.server, fact))
+        case e.ServerStarted() | e.ServerDied() | e.ServerStopped():
+            return replace(state, server=_own_server(state.server, fact))
         case _:
             return _fold_run(state, fact, at)
 
@@ -152,6 +155,13 @@ def _server(server: Server, fact: e.ServerReached | e.ServerTroubled | e.SocketC
             return replace(server, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy)
         case e.SocketChanged():
             return replace(server, socket=fact.state, socket_why=fact.why)
+
+
+def _own_server(server: Server, fact: e.ServerStarted | e.ServerDied | e.ServerStopped) -> Server:
+    if isinstance(fact, e.ServerStarted):
+        own = OwnProcess(pid=fact.pid, created=fact.created, executable=fact.executable, host=fact.host)
+        return replace(server, own=own, restarts=max(server.restarts, fact.restarts))
+    return replace(server, own=None) if server.own is not None and server.own.pid == fact.pid else server
 
 
 def _scene(state: State, scene_id: str, change: Callable[[Scene], Scene]) -> State:
@@ -261,7 +271,10 @@ def _later(now: AttemptPhase, then: AttemptPhase) -> AttemptPhase:
 def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
     match fact:
         case e.PromptQueued():
-            return replace(a, phase=_later(a.phase, "queued"), queued_at=at, warnings=(*a.warnings, *fact.warnings))
+            return replace(
+                a, phase=_later(a.phase, "queued"), queued_at=at, warnings=(*a.warnings, *fact.warnings),
+                prompt_id=fact.prompt_id or a.prompt_id,
+            )  # fmt: skip
         case e.ExecutionStarted():
             return replace(a, phase=_later(a.phase, "executing"), executing_at=at)
         case e.GpuMeasured(moment="before"):

@@ -78,6 +78,13 @@ class PartlyAccepted(PromptFault):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IdIgnored(PromptFault):
+    """The server queues the prompt under an id of its own, as servers did before clients could choose one."""
+
+    stage = "arrival"
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueueFilled(PromptFault):
     """When the prompt arrives, `count` prompts of other clients stand before it, each running `seconds`."""
 

@@ -65,6 +65,16 @@ async def test_a_post_that_never_arrived_is_sent_again(stage: Stage) -> None:
     assert outcome.simulator.prompts_executed == [outcome.attempt().prompt_id]
 
 
+async def test_a_server_that_chooses_the_prompt_id_itself(stage: Stage) -> None:
+    outcome = await stage.play(f.IdIgnored(), scenes=(brief(1), brief(2)), speed=SLOW)
+    settled(outcome)
+    assert outcome.exit_code == 0
+    ids = [scene.attempts[0].prompt_id for scene in outcome.state.scenes]
+    assert outcome.simulator.prompts_executed == ids
+    assert ids != [body["prompt_id"] for body in outcome.posts()]
+    assert [scene.prompt_id for scene in outcome.metadata.scenes] == ids
+
+
 async def test_a_server_that_dies_and_comes_back_loses_no_scene(stage: Stage) -> None:
     stage.policy = replace(stage.policy, scene_retry_budget=0)
     outcome = await stage.play(

@@ -21,6 +21,7 @@ from comfytui.simulator.faults import (
     Hang,
     HistoryMissing,
     HostileNames,
+    IdIgnored,
     InterruptLost,
     LateFrame,
     NodeError,
@@ -98,6 +99,13 @@ async def test_partly_accepted(tmp_path: Path) -> None:
         assert status == 200
         assert body["node_errors"]["999"]["dependent_outputs"] == ["999"]
         assert (await asker.ended(body["prompt_id"]))["status"]["completed"]
+
+
+async def test_an_ignored_id_is_replaced(tmp_path: Path) -> None:
+    async with asking(tmp_path, faults=Faults(IdIgnored())) as asker:
+        prompt_id = await asker.submit(prompt_id="mine")
+        assert prompt_id != "mine"
+        assert (await asker.ended(prompt_id))["status"]["completed"]
 
 
 async def test_queue_filled_by_others(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from comfytui.simulator.answers import server_error
-from comfytui.simulator.faults import PartlyAccepted, PromptFault, QueueFilled, Rejected, kind_of
+from comfytui.simulator.faults import IdIgnored, PartlyAccepted, PromptFault, QueueFilled, Rejected, kind_of
 from comfytui.simulator.nodes.catalogue import CATALOGUE
 from comfytui.simulator.state import LIFE, SIMULATOR
 from comfytui.simulator.store import QueuedPrompt
@@ -61,7 +61,7 @@ async def post_prompt(request: web.Request) -> web.Response:
         simulator.queue_foreign(filled.count, seconds=filled.seconds, first=True)
     prompt = QueuedPrompt(
         number=number,
-        prompt_id=str(body.get("prompt_id", uuid.uuid4())),
+        prompt_id=_prompt_id(body, faults),
         graph=graph,
         extra_data=_extra_data(body, life.version, life.now()),
         outputs=verdict.outputs,
@@ -73,6 +73,12 @@ async def post_prompt(request: web.Request) -> web.Response:
     except TypeError:
         return server_error()
     return web.json_response({"prompt_id": prompt.prompt_id, "number": number, "node_errors": verdict.node_errors})
+
+
+def _prompt_id(body: Json, faults: tuple[PromptFault, ...]) -> str:
+    """Return the client's own id for the prompt, else a new one."""
+    chosen = None if kind_of(faults, IdIgnored) else body.get("prompt_id")
+    return str(uuid.uuid4() if chosen is None else chosen)
 
 
 def _number(body: Json, counter: int) -> float:
