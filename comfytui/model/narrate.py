@@ -72,6 +72,14 @@ def _server(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
             version = event.version or "unknown version"
             frames = event.output_dir if event.frames_by == "disk" else "fetched over HTTP"
             return "info", f"ComfyUI {version} at {event.url}; frames: {frames}", None
+        case e.ServerStarted():
+            return "info", f"{'ComfyUI started with PID' if event.ready else 'Starting ComfyUI: PID'} {event.pid}", None
+        case e.ServerDied():
+            return "error", f"ComfyUI (PID {event.pid}) died: {event.why}", None
+        case e.ServerStopped(skipped=""):
+            return "info", f"ComfyUI with PID {event.pid} stopped", None
+        case e.ServerStopped():
+            return "info", f"ComfyUI stop skipped for PID {event.pid}: {event.skipped}", None
         case e.ServerTroubled():
             return "error", f"{event.what} {event.remedy} [{event.code}]", None
         case e.SocketChanged():

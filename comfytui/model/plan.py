@@ -1,7 +1,8 @@
 """What a runner process is told to do: everything about a run that is settled before its first prompt is sent.
 
 The plan is written into the run folder (``run-plan.json``) by whoever opens the run, and read by every runner that
-takes it up. It holds no secret: headers and tokens travel in the environment only.
+takes it up. It holds no secret: headers and tokens travel in the environment only, and what the configuration adds to
+the environment of a ComfyUI that we start is read from there again by each runner.
 """
 
 from datetime import datetime
@@ -24,6 +25,16 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     watch: Literal["auto", "events", "poll"] = "auto"
     simulator_speed: Literal["instant", "demo", "realistic"] | None = None
     """Set when the runner starts the built-in simulator for itself."""
+    command: tuple[str, ...] = ()
+    """What starts ComfyUI where nothing answers at ``url``; empty: nothing is started."""
+    cwd: str | None = None
+    """The folder in which it is started."""
+    env_file: str | None = None
+    """The configuration file whose ``[server] env`` is added to its environment; the values are never written here."""
+    ready_timeout: float = 300.0
+    """Seconds in which it must answer."""
+    stop_grace: float = 10.0
+    """Seconds from being asked to end until it is killed."""
 
 
 class RunPlan(Struct, frozen=True, kw_only=True):

@@ -158,6 +158,15 @@ class GpuMoment(Struct, frozen=True, kw_only=True):
     devices: tuple[GpuFigures, ...]
 
 
+class OwnProcess(Struct, frozen=True, kw_only=True):
+    """What proves that a process is the ComfyUI that this run started: see ``ServerStarted``."""
+
+    pid: int
+    created: float
+    executable: str
+    host: str
+
+
 class Server(Struct, frozen=True, kw_only=True):
     """What is known of the ComfyUI server."""
 
@@ -170,6 +179,10 @@ class Server(Struct, frozen=True, kw_only=True):
     output_dir: str | None = None
     frames_by: Literal["disk", "http"] | None = None
     managed: bool = False
+    own: OwnProcess | None = None
+    """The ComfyUI that this run started and has not ended, as far as the facts tell."""
+    restarts: int = 0
+    """How often this run started ComfyUI again because it had died."""
     devices: tuple[Device, ...] = ()
     socket: SocketState = "unknown"
     socket_why: str = ""
