@@ -59,6 +59,16 @@ def why_not(recorded: ProcessIdentity) -> str | None:
     return mismatch(recorded, found)
 
 
+def has_ended(pid: int) -> bool:
+    """Return whether nothing runs under ``pid``; one that merely cannot be looked at has not ended."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OSError):
+        return False
+
+
 def is_alive(process: psutil.Process) -> bool:
     """Return whether ``process`` runs: still the same one under its id, and no zombie."""
     try:
