@@ -101,6 +101,7 @@ class Foreman:
                 )
             )
             return
+        alone = scene_id in self._cancelled
         self._cancelled.discard(scene_id)
         self._hub.publish(
             e.SceneEnded(
@@ -110,6 +111,7 @@ class Foreman:
                 meets_floor=step.meets_floor,
                 frames=step.frames,
                 cancelled=step.cancelled,
+                stopped=step.cancelled and self.stopped and not alone,
             )
         )
 
@@ -173,23 +175,23 @@ class Foreman:
                         )
                     )
             case c.Cancel():
-                self._cancel(command.scenes)
+                self._cancelled.update(command.scenes)
+                self._give_up(command.scenes)
             case c.Hold() | c.Release():
                 self._hub.publish(e.QueueHeld(held=isinstance(command, c.Hold)))
             case c.Stop():
                 self.stopped = True
-                self._cancel(scene.id for scene in self._hub.state.scenes if not scene.over)
+                self._give_up(scene.id for scene in self._hub.state.scenes if not scene.over)
 
-    def _cancel(self, scene_ids: Iterable[str]) -> None:
+    def _give_up(self, scene_ids: Iterable[str]) -> None:
         for scene_id in scene_ids:
-            self._cancelled.add(scene_id)
             for signals in self._connection.desk.router.signals_of(scene_id) if self._connection else ():
                 signals.cancel()
 
     def _end_cancelled(self) -> None:
         """End the scenes that were given up while they waited: nothing of theirs is on the server."""
         for scene in self._hub.state.scenes:
-            if scene.phase != "waiting" or scene.id not in self._cancelled:
+            if scene.phase != "waiting" or not (self.stopped or scene.id in self._cancelled):
                 continue
             if not scene.attempts:
                 self._record_unsent(scene)

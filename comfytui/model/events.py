@@ -382,7 +382,10 @@ class SceneRequeued(Fact, frozen=True, kw_only=True):
 
 
 class SceneEnded(Fact, frozen=True, kw_only=True):
-    """The scene is over. Its figures are those of attempt ``best``."""
+    """The scene is over. Its figures are those of attempt ``best``.
+
+    ``stopped``: it was cancelled because the whole run was stopped, so that resuming the run takes it up again.
+    """
 
     scene: str
     best: int
@@ -390,10 +393,14 @@ class SceneEnded(Fact, frozen=True, kw_only=True):
     meets_floor: bool
     frames: int
     cancelled: bool = False
+    stopped: bool = False
 
 
 class SceneReopened(Fact, frozen=True, kw_only=True):
-    """A scene that was over is rendered again on a person's command; ``seed`` and ``prompt`` replace the story's."""
+    """A scene that was over is rendered again: a person asked for it, or a resumed run found that it must be.
+
+    ``seed`` and ``prompt`` replace the story's.
+    """
 
     scene: str
     reason: str

@@ -176,7 +176,7 @@ def _scene_ended(scene: Scene, fact: e.SceneEnded) -> Scene:
     phase = "cancelled" if fact.cancelled else "done" if fact.success else "failed"
     return replace(
         scene, phase=phase, best=fact.best or None, success=fact.success, meets_floor=fact.meets_floor,
-        frames=fact.frames, next_reason="",
+        frames=fact.frames, next_reason="", stopped=fact.stopped,
     )  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def _reopen(state: State, fact: e.SceneReopened) -> State:
     def reopened(scene: Scene) -> Scene:
         return replace(
             scene, phase="waiting", next_reason=fact.reason, extra_attempts=scene.extra_attempts + 1,
-            seed=fact.seed, prompt=fact.prompt,
+            seed=fact.seed, prompt=fact.prompt, stopped=False,
         )  # fmt: skip
 
     return _scene(state, fact.scene, reopened)
@@ -291,7 +291,12 @@ def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
             )  # fmt: skip
         case e.FrameProven(frame=frame):
             others = tuple(f for f in a.frames if f.name != frame.name)
-            return replace(a, frames=(*others, frame), refused=tuple(r for r in a.refused if r.name != frame.name))
+            return replace(
+                a, frames=(*others, frame), refused=tuple(r for r in a.refused if r.name != frame.name),
+                lost=tuple(name for name in a.lost if name != frame.name),
+            )  # fmt: skip
+        case e.FrameLost():
+            return a if fact.name in a.lost else replace(a, lost=(*a.lost, fact.name))
         case e.FrameRefused():
             refusal = Refusal(name=fact.name, state=fact.state, why=fact.why)
             return replace(a, refused=(*(r for r in a.refused if r.name != fact.name), refusal))

@@ -106,6 +106,8 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
             return "error", f"Attempt {number}: {event.status}{_because(message or '')}", scene
         case e.FrameRefused():
             return "warning", f"Frame {event.name} {event.state}: {event.why}", scene
+        case e.FrameLost():
+            return "warning", f"Frame {event.name} of attempt {number} {event.why}", scene
         case e.CopyForced():
             return "warning", f"Attempt {number}: frames copied unproven, see {event.debug_path}", scene
         case e.AttemptNoted():

@@ -74,6 +74,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     after: Measurement | None = None
     frames: tuple[Frame, ...] = ()
     refused: tuple[Refusal, ...] = ()
+    lost: tuple[str, ...] = ()
+    """The names of those of its frames that are not in the run folder any more as they were proven."""
     marker_waited: float = 0.0
     marker_path: str | None = None
     forced_debug_path: str | None = None
@@ -87,6 +89,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
     def proven(self) -> int:
         """How many of its frames are proven whole."""
         return sum(frame.verified for frame in self.frames)
+
+    @property
+    def kept(self) -> int:
+        """How many of its frames are proven whole and still there."""
+        return sum(frame.verified and frame.name not in self.lost for frame in self.frames)
 
     @property
     def succeeded(self) -> bool:
@@ -112,6 +119,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     seed: int | None = None
     prompt: str | None = None
     """Seed and prompt of a rerun, replacing the story's."""
+    stopped: bool = False
+    """It was cancelled because the whole run was stopped."""
 
     @property
     def id(self) -> str:
