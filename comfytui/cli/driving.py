@@ -24,17 +24,24 @@ from comfytui.link.backlog import JournalBacklog
 from comfytui.link.hub import HubFeed
 from comfytui.link.server import LinkServer
 from comfytui.model.commands import AnyCommand, Stop
-from comfytui.model.plan import RunPlan
+from comfytui.model.plan import RunPlan, ServerPlan
 from comfytui.records.rundir import RunDir, read_plan
 from comfytui.settings.secrets import headers_of, token_of
+from comfytui.settings.server_table import env_in
 
 Reason = Literal["run", "resume", "rerun"]
 Telling = Callable[[HubFeed], Coroutine[Any, Any, None]]
 
 
-def credentials() -> Credentials:
-    """Return the secrets of the environment. Raises ``Failure`` ``config.value``."""
-    return Credentials(token=token_of(os.environ), headers=headers_of(os.environ))
+def credentials(server: ServerPlan | None = None) -> Credentials:
+    """Return the secrets of the environment, and those for starting ``server`` from the configuration that it names.
+
+    Raises ``Failure`` ``config.value`` or ``config.unreadable``.
+    """
+    file = server.env_file if server is not None else None
+    return Credentials(
+        token=token_of(os.environ), headers=headers_of(os.environ), server_env=env_in(Path(file)) if file else {}
+    )
 
 
 def drive_in_foreground(run: RunDir, plan: RunPlan, formatter: OutputFormatter, printer: Printer) -> int:
@@ -52,7 +59,7 @@ def drive_in_foreground(run: RunDir, plan: RunPlan, formatter: OutputFormatter, 
             failure = fault if isinstance(fault, Failure) else internal_failure(fault, sys.argv[1:], os.environ)
             tell_failure(failure, as_json=False)
 
-    driving = Driving(run, plan, "run", system_clock(), credentials())
+    driving = Driving(run, plan, "run", system_clock(), credentials(plan.server))
     code = anyio.run(driving.drive, tell, printer.close)
     if printer.busy:  # a reader that never reads would keep the interpreter from leaving
         os._exit(code)
@@ -62,7 +69,8 @@ def drive_in_foreground(run: RunDir, plan: RunPlan, formatter: OutputFormatter, 
 def drive_detached(run_dir: Path, reason: Reason) -> int:
     """Drive the run in ``run_dir`` for faces that join over the link; return the exit code. Raises ``Failure``."""
     run = RunDir(run_dir.absolute())
-    driving = Driving(run, read_plan(run), reason, system_clock(), credentials())
+    plan = read_plan(run)
+    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server))
     return anyio.run(driving.drive, None, lambda: None)
 
 

@@ -76,12 +76,26 @@ def make_plan(
         scenes=tuple(_brief(scene, floor) for scene in story.scenes),
         workflow=order.workflow,
         policy=settings.policy,
-        server=ServerPlan(
-            url=settings.server,
-            output_dir=str(settings.output_dir) if settings.output_dir is not None else None,
-            watch=settings.watch,
-            simulator_speed=simulator_speed if settings.simulated else None,
-        ),
+        server=_server(settings, simulator_speed),
+    )
+
+
+def _server(settings: Settings, simulator_speed: Literal["instant", "demo", "realistic"]) -> ServerPlan:
+    server = ServerPlan(
+        url=settings.server,
+        output_dir=str(settings.output_dir) if settings.output_dir is not None else None,
+        watch=settings.watch,
+        simulator_speed=simulator_speed if settings.simulated else None,
+    )
+    if (start := settings.start) is None:
+        return server
+    return structs.replace(
+        server,
+        command=start.command,
+        cwd=str(start.cwd),
+        env_file=str(start.file) if start.env else None,
+        ready_timeout=start.ready_timeout,
+        stop_grace=start.stop_grace,
     )
 
 

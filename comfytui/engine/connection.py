@@ -16,6 +16,7 @@ from comfytui.engine.frame_watch import watch_frames
 from comfytui.engine.gauges import Gauges
 from comfytui.engine.hub import Hub
 from comfytui.engine.router import Router
+from comfytui.engine.server_guard import ServerGuard
 from comfytui.engine.shelves import DiskShelf, EitherShelf, HttpShelf, Shelf
 from comfytui.engine.vitals import pulse, watch_gpus
 from comfytui.errors import Failure
@@ -31,6 +32,8 @@ from comfytui.sources.comfy.socket import ComfySocket
 
 SIMULATOR_START = 30.0
 """Seconds in which the built-in simulator must be ready."""
+SERVER_LOG = "comfyui.log"
+"""What a ComfyUI that we started says, in the run's folder of logs."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Connection:
     socket: ComfySocket
     gauges: Gauges
     server: ServerPlan
+    guard: ServerGuard | None
 
     def start(self, background: anyio.abc.TaskGroup) -> None:
         """Start what goes on beside the attempts; it ends when ``background`` is cancelled."""
@@ -49,6 +53,8 @@ class Connection:
         background.start_soon(desk.router.keep_hearing, self.socket)
         background.start_soon(pulse, desk.hub, desk.http, desk.clock)
         background.start_soon(watch_gpus, desk.hub, self.gauges.samples())
+        if self.guard is not None:
+            background.start_soon(self.guard.keep_running)
         if isinstance(desk.shelf, EitherShelf):
             folder = prefix_for(desk.hub.run_id, "any", 1).rpartition("/")[0]
             background.start_soon(
@@ -63,6 +69,7 @@ class Line:
     http: ComfyHttp
     shelf: Shelf
     gauges: Gauges
+    guard: ServerGuard | None
 
 
 @asynccontextmanager
@@ -90,14 +97,16 @@ async def connected(
                 run_dir=run_dir,
                 client_id=client_id,
             )
-            yield Connection(desk=desk, socket=socket, gauges=line.gauges, server=plan.server)
+            yield Connection(desk=desk, socket=socket, gauges=line.gauges, server=plan.server, guard=line.guard)
 
 
 @asynccontextmanager
 async def reached(
     hub: Hub, server: ServerPlan, clock: Clock, credentials: Credentials, *, logs: Path | None, gpu_interval: float
 ) -> AsyncIterator[Line]:
-    """Reach the server, starting the simulator where that is the one, and tell the hub of it.
+    """Reach the server, starting the simulator or ComfyUI where that is to be done, and tell the hub of it.
+
+    Without ``logs`` there is no run: then ComfyUI is neither started nor taken over.
 
     Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, ``config.value``.
     """
@@ -107,13 +116,18 @@ async def reached(
             url = await stack.enter_async_context(_simulator(server.simulator_speed, logs, clock))
         address = ServerAddress.parse(url, token=credentials.token, headers=credentials.headers)
         http = await stack.enter_async_context(ComfyHttp(address))
+        guard: ServerGuard | None = None
+        if server.simulator_speed is None and logs is not None:
+            guard = ServerGuard(hub, server, http, clock, env=credentials.server_env, log=logs / SERVER_LOG)
+            await stack.enter_async_context(guard)
         facts = await check_server(http)
         shelf = shelf_for(server, facts, http)
-        hub.publish(told_of(address.url, facts, shelf, managed=server.simulator_speed is not None))
+        managed = server.simulator_speed is not None or (guard is not None and guard.managed)
+        hub.publish(told_of(address.url, facts, shelf, managed=managed))
         for note in facts.notes:
             hub.publish(e.RunNoted(text=note))
         gauges = Gauges(http, clock, local=address.is_loopback, interval=gpu_interval)
-        yield Line(http=http, shelf=shelf, gauges=await stack.enter_async_context(gauges))
+        yield Line(http=http, shelf=shelf, gauges=await stack.enter_async_context(gauges), guard=guard)
 
 
 def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp) -> Shelf:

@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from comfytui.model.events import SceneBrief, StoryBrief
+from comfytui.model.failure_classes import FailureClass, RetryRule
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.workflow import Workflow
 
@@ -48,3 +49,5 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     workflow: Workflow
     policy: QueuePolicy
     server: ServerPlan
+    retry: dict[FailureClass, RetryRule] = {}
+    """What is changed of the table of failure classes (``[retry]``)."""

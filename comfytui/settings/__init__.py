@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from comfytui.errors import Failure
 from comfytui.settings.layers import Layer, find_file, from_environment, from_file, from_flags
-from comfytui.settings.table import QUEUE, SIMULATOR
+from comfytui.settings.table import DEFAULT_SERVER, QUEUE, SIMULATOR
 
 if TYPE_CHECKING:
     from comfytui.model.policy import QueuePolicy
+    from comfytui.settings.server_table import ServerStart
 
 __all__ = ["DEMO", "Layer", "Settings", "load", "merge"]
 
-DEFAULT_SERVER = "http://127.0.0.1:8188"
 DEFAULT_WORKFLOW = "txt2img"
 DEFAULT_RUNS_DIR = "runs"
 
@@ -36,6 +36,8 @@ class Settings:
     theme: str | None = None
     ascii: bool = False
     keymap: Mapping[str, str] = field(default_factory=dict)
+    start: "ServerStart | None" = None
+    """How ComfyUI is started where nothing answers at ``server``."""
 
     @property
     def simulated(self) -> bool:
@@ -63,7 +65,8 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
     """Return the settings that ``layers`` make over the defaults, the later ones winning. Pure.
 
     A table of bindings belongs to the workflow that is named with it or below it: it is dropped when a later layer
-    names another workflow. An output folder belongs to its server in the same way, and the simulator has its own.
+    names another workflow. An output folder belongs to its server in the same way, and so does a command that
+    starts it; the simulator has its own.
     """
     said: dict[str, Any] = {}
     bindings: Mapping[str, object] = {}
@@ -72,6 +75,7 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         values = layer.values
         if said.get("server", values.get("server")) != values.get("server", said.get("server")):
             said.pop("output_dir", None)
+            said.pop("start", None)
         if "workflow" in values and said.get("workflow", values["workflow"]) != values["workflow"]:
             bindings = {}
         bindings = layer.bindings if layer.bindings is not None else bindings
@@ -88,6 +92,7 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         theme=said.get("theme"),
         ascii=said.get("ascii", False),
         keymap=keymap,
+        start=said.get("start"),
     )
 
 

@@ -12,6 +12,7 @@ from comfytui.errors import Failure
 from comfytui.settings.table import (
     BY_KEY,
     CONFIG_VARIABLE,
+    DEFAULT_SERVER,
     FILE_NAME,
     HEADERS_VARIABLE,
     SETTINGS,
@@ -91,6 +92,7 @@ def from_file(path: Path) -> Layer:
     data = document.read_bytes(path, unreadable="config.unreadable")
     content = document.decode(data, "toml", file=str(path), syntax="config.unreadable")
     assert isinstance(content, dict)
+    server = content.pop("server") if isinstance(content.get("server"), dict) else None
     tables = {name: _table(content[name], name, path) for name in TABLES if name in content}
     entries = {key: value for key, value in content.items() if key not in TABLES}
     entries |= {f"queue.{key}": value for key, value in tables.get("queue", {}).items()}
@@ -100,7 +102,19 @@ def from_file(path: Path) -> Layer:
         if setting is None:
             raise Failure("config.value", place=_at(key, path), why=_unknown(key))
         values[setting.name] = _checked(setting, value, _at(key, path), path.absolute().parent)
+    if server is not None:
+        values |= _server(server, path)
     return Layer(values, tables.get("bindings"), _keymap(tables.get("keymap", {}), path))
+
+
+def _server(table: Mapping[str, object], path: Path) -> dict[str, Any]:
+    """Return what the table ``[server]`` says; a command without a url is for the default address."""
+    from comfytui.settings.server_table import read_server_table
+
+    url, start = read_server_table(table, path)
+    if start is not None:
+        return {"server": url or DEFAULT_SERVER, "start": start}
+    return {} if url is None else {"server": url}
 
 
 def _checked(setting: Setting, value: object, place: str, folder: Path) -> Any:
@@ -130,11 +144,18 @@ def _keymap(table: Mapping[str, object], path: Path) -> dict[str, str]:
     return {action: str(keys) for action, keys in table.items()}
 
 
+def about_secret(key: str) -> str:
+    """Return what is to be said of a ``key`` that names a secret; empty when it does not."""
+    if key.rpartition(".")[2].lower().replace("-", "_") not in _SECRETS:
+        return ""
+    return f"secrets are not kept in files; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} in the environment"
+
+
 def _unknown(key: str) -> str:
     """Return what is wrong with a ``key`` that no setting has, with the nearest one that there is."""
+    if secret := about_secret(key):
+        return secret
     name = key.rpartition(".")[2].lower().replace("-", "_")
-    if name in _SECRETS:
-        return f"secrets are not kept in files; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} in the environment"
     by_name = {setting.name: setting for setting in SETTINGS} | {s.policy: s for s in SETTINGS if s.policy}
     near = difflib.get_close_matches(name, [*by_name, *TABLES], n=1, cutoff=0.6)
     if not near:

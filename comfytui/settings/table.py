@@ -18,6 +18,7 @@ HEADERS_VARIABLE = "COMFYTUI_HEADERS"
 """Secrets come from the environment and from nowhere else."""
 
 WATCH_MODES = ("auto", "events", "poll")
+DEFAULT_SERVER = "http://127.0.0.1:8188"
 SIMULATOR = "sim"
 """The server address that stands for the built-in simulator."""
 
@@ -183,4 +184,14 @@ SETTINGS = (*PLACES, *LOOKS, *QUEUE)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_KEY = {setting.key: setting for setting in SETTINGS}
 TABLES = ("queue", "bindings", "keymap")
-"""The tables of ``comfytui.toml``."""
+"""The tables of ``comfytui.toml``; ``server`` may be one too."""
+
+SERVER_KEYS = {
+    "url": ("The same as `server`, where that is a table.", "http://127.0.0.1:8188"),
+    "command": ("What starts ComfyUI where nothing answers: a list of words.", ""),
+    "cwd": ("The folder in which it is started; else that of the file.", ""),
+    "env": ("A table of variables for it, which are written nowhere else.", ""),
+    "ready_timeout": ("Seconds in which it must answer.", "300"),
+    "stop_grace": ("Seconds from asking it to end until it is killed.", "10"),
+}
+"""The keys of the table ``[server]``: what each is, and its default."""

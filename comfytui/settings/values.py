@@ -33,15 +33,15 @@ def read(setting: Setting, value: object, folder: Path) -> Any:
         case "switch":
             return _switch(value)
         case "path":
-            return _path(_text(value), folder)
+            return folder_path(text_of(value), folder)
         case "server":
-            return server_address(_text(value))
+            return server_address(text_of(value))
         case "workflow":
-            return _workflow(_text(value), folder)
+            return _workflow(text_of(value), folder)
         case "watch":
-            return _choice(_text(value), WATCH_MODES)
+            return _choice(text_of(value), WATCH_MODES)
         case "text":
-            return _text(value)
+            return text_of(value)
 
 
 def number_of(text: str) -> int | float | str:
@@ -105,7 +105,8 @@ def _switch(value: object) -> bool:
     raise Unusable(f"{shown(value)} is neither true nor false")
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return ``value`` as a text that is not empty and can be shown. Raises :class:`Unusable`."""
     if not isinstance(value, str):
         raise Unusable(f"{shown(value)} is not text")
     text = value.strip()
@@ -122,7 +123,8 @@ def _choice(text: str, choices: tuple[str, ...]) -> str:
     return text
 
 
-def _path(text: str, folder: Path) -> Path:
+def folder_path(text: str, folder: Path) -> Path:
+    """Return the path ``text``, relative to ``folder``, with ``~`` resolved. Raises :class:`Unusable`."""
     try:
         return folder / Path(text).expanduser()
     except RuntimeError:
@@ -133,7 +135,7 @@ def _workflow(text: str, folder: Path) -> str:
     """Return a bundled name as it is, and a file as its absolute path. Whether it exists is the loader's to say."""
     from comfytui.model.workflow import BUNDLED
 
-    return text if text in BUNDLED else str(_path(text, folder))
+    return text if text in BUNDLED else str(folder_path(text, folder))
 
 
 def server_address(text: str) -> str:
