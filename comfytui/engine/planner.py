@@ -1,50 +1,33 @@
 """What a run does next, decided from its State alone: what to submit, whether to try again, when it is over.
 
-Pure: no clock, no server, no disk. What makes an attempt worth repeating is the table :data:`RETRY`.
+Pure: no clock, no server, no disk. What makes an attempt worth repeating is the table of
+:mod:`comfytui.model.failure_classes`, with the changes that the plan names (``retry``).
 """
 
-from typing import Literal
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from comfytui.model.best import best_attempt
+from comfytui.model.failure_classes import FREE_RETRIES, FailureClass, RetryRule, class_of, note_after, rule_of
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt, Scene, State
-from comfytui.model.telemetry import ExecutionStatus
 
-RetryRule = Literal["never", "budget", "free"]
-
-RETRY: dict[ExecutionStatus, RetryRule] = {
-    # The prompt ran: another attempt is due only where frames are missing.
-    "success": "budget",
-    "cached": "budget",
-    "partial": "budget",
-    # It ended otherwise.
-    "error": "budget",
-    "timeout": "budget",
-    "stalled": "budget",
-    # The server forgot it: nobody's fault, so it does not cost the budget (but is not repeated for ever either).
-    "lost": "free",
-    # The same prompt would be rejected again; a person who interrupted it meant it.
-    "rejected": "never",
-    "interrupted": "never",
-}
-"""What an attempt that ended with this status (and did not satisfy its scene) means for the next one."""
-
-NEVER_AGAIN = ("server.lost",)
-"""Failures that no other attempt follows, whatever the status: the server was waited for as long as it is to be, and
-what it may still execute in secret is not to be rendered twice."""
-
-FREE_RETRIES = 3
-"""Attempts of one scene that may go uncounted, so that a server that dies on every prompt is given up in the end."""
+Changes = Mapping[FailureClass, RetryRule]
+NONE: Changes = {}
+"""The table as it is."""
 
 
 class Submission(Struct, frozen=True, kw_only=True):
-    """An attempt that is due now: number ``attempt`` of ``scene``, and why it is made (empty for a first one)."""
+    """An attempt that is due now: number ``attempt`` of ``scene``, and why it is made (empty for a first one).
+
+    ``note`` is what its fallback notes say of that, where the attempt before did not go the first way.
+    """
 
     scene: str
     attempt: int
     reason: str
+    note: str = ""
 
 
 class TryAgain(Struct, frozen=True, kw_only=True):
@@ -71,8 +54,9 @@ def submissions(state: State, policy: QueuePolicy) -> list[Submission]:
     At most one prompt executes and ``policy.lookahead`` wait behind it, so that the server never idles between scenes
     and other people's prompts still get their turn. Nothing is due while the queue is held, nor while a prompt is on
     its way to the server: two POSTs at the same time may arrive in either order, and scenes render in the story's.
+    Nor while the server is away: scenes wait for it, until it has been waited for as long as it is to be.
     """
-    if state.run is None or state.run.held:
+    if state.run is None or state.run.held or (state.server.away_since is not None and not state.server.lost):
         return []
     phases = [scene.phase for scene in state.scenes]
     on_server = sum(phase in ("queued", "executing") for phase in phases)
@@ -80,18 +64,27 @@ def submissions(state: State, policy: QueuePolicy) -> list[Submission]:
         return []
     waiting = [scene for scene in state.scenes if scene.phase == "waiting"]
     waiting.sort(key=lambda scene: not scene.attempts)  # stable: retries go first
-    return [
-        Submission(scene=s.id, attempt=len(s.attempts) + 1, reason=s.next_reason if s.attempts else "")
-        for s in waiting[:1]
-    ]
+    return [_submission(scene) for scene in waiting[:1]]
 
 
-def after_attempt(scene: Scene, policy: QueuePolicy, *, cancelled: bool = False) -> TryAgain | Settle:
+def _submission(scene: Scene) -> Submission:
+    before = scene.latest
+    if before is None:
+        return Submission(scene=scene.id, attempt=1, reason="")
+    repeated = scene.next_reason == shortfall(before, scene.brief.floor)  # else a person asked for it
+    note = note_after(before) if repeated and scene.next_reason else ""
+    return Submission(scene=scene.id, attempt=len(scene.attempts) + 1, reason=scene.next_reason, note=note)
+
+
+def after_attempt(
+    scene: Scene, policy: QueuePolicy, retry: Changes = NONE, *, cancelled: bool = False
+) -> TryAgain | Settle:
     """Return what follows the newest attempt of ``scene``, which has just ended."""
     attempt = scene.attempts[-1]
     reason = shortfall(attempt, scene.brief.floor)
-    if reason and not cancelled and _may_retry(scene, policy):
-        return TryAgain(next_attempt=len(scene.attempts) + 1, attempts=allowed(scene, policy), reason=reason)
+    if reason and not cancelled and _may_retry(scene, policy, retry):
+        attempts = allowed(scene, policy, retry)
+        return TryAgain(next_attempt=len(scene.attempts) + 1, attempts=attempts, reason=reason)
     best = best_attempt(scene.attempts) or attempt
     return Settle(
         best=best.number,
@@ -102,9 +95,9 @@ def after_attempt(scene: Scene, policy: QueuePolicy, *, cancelled: bool = False)
     )
 
 
-def allowed(scene: Scene, policy: QueuePolicy) -> int:
+def allowed(scene: Scene, policy: QueuePolicy, retry: Changes = NONE) -> int:
     """Return how many attempts ``scene`` may have in all: the first, the budget, people's reruns, uncounted ones."""
-    return 1 + policy.scene_retry_budget + scene.extra_attempts + _uncounted(scene)
+    return 1 + policy.scene_retry_budget + scene.extra_attempts + _uncounted(scene, retry)
 
 
 def shortfall(attempt: Attempt, floor: int) -> str:
@@ -128,14 +121,12 @@ def fulfilled(state: State) -> bool:
     return all(scene.success and scene.meets_floor for scene in state.scenes)
 
 
-def _may_retry(scene: Scene, policy: QueuePolicy) -> bool:
-    attempt = scene.attempts[-1]
-    rule = RETRY[attempt.status] if attempt.status is not None else "budget"
-    if rule == "never" or (attempt.error is not None and attempt.error.code in NEVER_AGAIN):
+def _may_retry(scene: Scene, policy: QueuePolicy, retry: Changes) -> bool:
+    if rule_of(class_of(scene.attempts[-1]), retry) == "never":
         return False
-    return len(scene.attempts) < allowed(scene, policy)
+    return len(scene.attempts) < allowed(scene, policy, retry)
 
 
-def _uncounted(scene: Scene) -> int:
-    lost = sum(a.status is not None and RETRY[a.status] == "free" for a in scene.attempts)
-    return min(lost, FREE_RETRIES)
+def _uncounted(scene: Scene, retry: Changes) -> int:
+    short = (attempt for attempt in scene.attempts if shortfall(attempt, scene.brief.floor))
+    return min(sum(rule_of(class_of(attempt), retry) == "free" for attempt in short), FREE_RETRIES)

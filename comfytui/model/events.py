@@ -20,6 +20,7 @@ HistoryWord = Literal["success", "pending", "error"]
 NoteWord = Literal["note", "warning", "error"]
 FrameWord = Literal["writing", "proven", "unproven", "truncated"]
 SocketWord = Literal["open", "closed", "refused", "silent"]
+StallWord = Literal["look", "interrupt", "delete", "give_up", "moved"]
 
 
 def _tag(name: str) -> str:
@@ -158,9 +159,12 @@ class SuiteRan(Fact, frozen=True, kw_only=True):
 
 
 class RunEnded(Fact, frozen=True, kw_only=True):
-    """The run came to rest. ``exit_code`` is what a headless run exits with."""
+    """The run came to rest. ``exit_code`` is what a headless run exits with.
 
-    outcome: Literal["finished", "interrupted", "failed"]
+    ``paused``: its disk failed, and it goes on where it stands when it is resumed.
+    """
+
+    outcome: Literal["finished", "interrupted", "failed", "paused"]
     exit_code: int
 
 
@@ -248,6 +252,39 @@ class ServerTroubled(Fact, frozen=True, kw_only=True):
     remedy: str
 
 
+class ServerAway(Fact, frozen=True, kw_only=True):
+    """The server does not answer: it just went (``away`` 0), or is still away after so many seconds.
+
+    Told when it goes, then at most once a minute. ``next_try`` in seconds; ``wait`` is how long it is waited for in
+    all, ``None`` without an end.
+    """
+
+    code: str
+    what: str
+    remedy: str
+    away: float
+    next_try: float
+    wait: float | None = None
+
+
+class ServerGivenUp(Fact, frozen=True, kw_only=True):
+    """The server stayed away for as long as it is waited for: what is not rendered yet fails as lost."""
+
+    away: float
+
+
+class ServerBack(Fact, frozen=True, kw_only=True):
+    """The server answers again, after ``away`` seconds."""
+
+    away: float
+
+
+class ServerRestarted(Fact, frozen=True, kw_only=True):
+    """The server was restarted, and has forgotten every prompt it had; ``why`` we think so."""
+
+    why: str
+
+
 class SocketChanged(Fact, frozen=True, kw_only=True):
     """The WebSocket changed its state; ``silent`` is an open socket that no longer answers."""
 
@@ -308,6 +345,17 @@ class HistoryRead(AttemptFact, frozen=True, kw_only=True):
     reads: int
     status: HistoryWord
     message: str = ""
+
+
+class StallNoticed(AttemptFact, frozen=True, kw_only=True):
+    """The executing prompt gave no sign of life for ``quiet`` seconds, more than the ``limit``: what is done about it.
+
+    ``moved``: it did give one after all, and is left alone.
+    """
+
+    step: StallWord
+    quiet: float
+    limit: float
 
 
 class ExecutionEnded(AttemptFact, frozen=True, kw_only=True):
@@ -453,9 +501,13 @@ class GpuSampled(Sample, frozen=True, kw_only=True):
 
 
 class Pulse(Sample, frozen=True, kw_only=True):
-    """The server answered an HTTP request within ``latency`` seconds; ``None`` when it did not."""
+    """The server answered an HTTP request within ``latency`` seconds; ``None`` when it did not.
+
+    Then ``next_try`` is when it is asked again, in seconds.
+    """
 
     latency: float | None
+    next_try: float | None = None
 
 
 class Unknown(Sample, frozen=True, kw_only=True):
@@ -480,12 +532,17 @@ AnyFact = (
     | ServerDied
     | ServerStopped
     | ServerTroubled
+    | ServerAway
+    | ServerGivenUp
+    | ServerBack
+    | ServerRestarted
     | SocketChanged
     | AttemptPlanned
     | PromptQueued
     | ExecutionStarted
     | GpuMeasured
     | HistoryRead
+    | StallNoticed
     | ExecutionEnded
     | FrameProven
     | FrameRefused

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
-from comfytui.model.narrate import narrate
+from comfytui.model.narrate import narrate, stall_note
 from comfytui.model.state import (
     GPU_SAMPLES,
     RECENT_FRAMES,
@@ -82,7 +82,9 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
             return replace(state, at=at, gpu=(*state.gpu[-(GPU_SAMPLES - 1) :], moment), gpu_source=sample.source)
         case e.Pulse():
             answering = sample.latency is not None
-            server = replace(state.server, answering=answering, latency=sample.latency, pulse_at=at)
+            server = replace(
+                state.server, answering=answering, latency=sample.latency, pulse_at=at, next_try=sample.next_try
+            )
             return replace(state, at=at, server=server)
         case _:
             return state
@@ -108,6 +110,8 @@ def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
             return _reopen(state, fact)
         case e.ServerReached() | e.ServerTroubled() | e.SocketChanged():
             return replace(state, server=_server(state.server, fact))
+        case e.ServerAway() | e.ServerGivenUp() | e.ServerBack():
+            return replace(state, server=_presence(state.server, fact, at))
         case e.ServerStarted() | e.ServerDied() | e.ServerStopped():
             return replace(state, server=_own_server(state.server, fact))
         case _:
@@ -149,7 +153,8 @@ def _server(server: Server, fact: e.ServerReached | e.ServerTroubled | e.SocketC
             return replace(
                 server, url=fact.url, reached=True, version=fact.version, os=fact.os, python=fact.python,
                 pytorch=fact.pytorch, output_dir=fact.output_dir, frames_by=fact.frames_by, devices=fact.devices,
-                managed=fact.managed, trouble="", trouble_code="", remedy="",
+                managed=fact.managed, trouble="", trouble_code="", remedy="", away_since=None, away_wait=None,
+                next_try=None, lost=False,
             )  # fmt: skip
         case e.ServerTroubled():
             return replace(server, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy)
@@ -162,6 +167,22 @@ def _own_server(server: Server, fact: e.ServerStarted | e.ServerDied | e.ServerS
         own = OwnProcess(pid=fact.pid, created=fact.created, executable=fact.executable, host=fact.host)
         return replace(server, own=own, restarts=max(server.restarts, fact.restarts))
     return replace(server, own=None) if server.own is not None and server.own.pid == fact.pid else server
+
+
+def _presence(server: Server, fact: e.ServerAway | e.ServerGivenUp | e.ServerBack, at: datetime) -> Server:
+    match fact:
+        case e.ServerAway():
+            return replace(
+                server, answering=False, away_since=server.away_since or at, away_wait=fact.wait,
+                pulse_at=at, next_try=fact.next_try, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy,
+            )  # fmt: skip
+        case e.ServerGivenUp():
+            return replace(server, lost=True)
+        case e.ServerBack():
+            return replace(
+                server, answering=True, away_since=None, away_wait=None, next_try=None, lost=False, trouble="",
+                trouble_code="", remedy="",
+            )  # fmt: skip
 
 
 def _scene(state: State, scene_id: str, change: Callable[[Scene], Scene]) -> State:
@@ -284,6 +305,9 @@ def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
         case e.HistoryRead():
             look = HistoryLook(at=at, status=fact.status, message=fact.message)
             return replace(a, history=(*a.history, look))
+        case e.StallNoticed(step="interrupt" | "delete" | "give_up" as step):
+            note = stall_note(step)
+            return a if note in a.notes else replace(a, notes=(*a.notes, note))
         case e.ExecutionEnded():
             return replace(
                 a, phase=_later(a.phase, "collecting"), execution_ended_at=at, status=fact.status,

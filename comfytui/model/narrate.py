@@ -1,6 +1,7 @@
 """Facts in words: the one place that turns an event into a line a person reads, for the log pane and headless lines."""
 
 from comfytui.model import events as e
+from comfytui.model.away import away_words, spelled
 from comfytui.model.telemetry import to_mb
 
 Level = str
@@ -82,11 +83,46 @@ def _server(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
             return "info", f"ComfyUI stop skipped for PID {event.pid}: {event.skipped}", None
         case e.ServerTroubled():
             return "error", f"{event.what} {event.remedy} [{event.code}]", None
+        case e.ServerAway(away=away) if away < 1:
+            return "warning", f"{event.what} {_waiting(event.wait)} [{event.code}]", None
+        case e.ServerAway():
+            return "warning", f"{away_words(event.away, event.next_try, event.wait).capitalize()}", None
+        case e.ServerGivenUp():
+            return "error", f"The server has been away for {spelled(event.away)}: not waited for any more", None
+        case e.ServerBack():
+            return "info", f"The server answers again, after {spelled(event.away)}", None
+        case e.ServerRestarted():
+            return "warning", f"The server was restarted{_because(event.why)}", None
         case e.SocketChanged():
             level = "info" if event.state == "open" else "warning"
             return level, f"Socket {event.state}{_because(event.why)}", None
         case _:
             return None
+
+
+def _waiting(wait: float | None) -> str:
+    return "Waiting for it" + ("." if wait is None else f" up to {spelled(wait)}.")
+
+
+def stall_note(step: e.StallWord) -> str:
+    """Return what the fallback notes of an attempt say of that step of the stall watchdog."""
+    return f"stalled on the server: {_STALL_STEPS[step]}"
+
+
+_STALL_STEPS: dict[e.StallWord, str] = {
+    "look": "looking again over HTTP",
+    "interrupt": "interrupted by its id",
+    "delete": "deleted from the queue by its id",
+    "give_up": "given up",
+    "moved": "it moves again",
+}
+
+
+def _stalled(event: e.StallNoticed) -> str:
+    if event.step == "moved":
+        return f"Attempt {event.attempt} moves again, after {spelled(event.quiet)} without a sign"
+    quiet = f"no progress, frame or GPU activity for {spelled(event.quiet)} (limit {spelled(event.limit)})"
+    return f"Attempt {event.attempt}: {quiet}; {_STALL_STEPS[event.step]}"
 
 
 def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
@@ -104,6 +140,8 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
         case e.ExecutionEnded():
             message = event.error.message if event.error else None
             return "error", f"Attempt {number}: {event.status}{_because(message or '')}", scene
+        case e.StallNoticed():
+            return ("info" if event.step == "moved" else "warning"), _stalled(event), scene
         case e.FrameRefused():
             return "warning", f"Frame {event.name} {event.state}: {event.why}", scene
         case e.FrameLost():

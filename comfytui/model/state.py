@@ -200,6 +200,14 @@ class Server(Struct, frozen=True, kw_only=True):
     pulse_at: datetime | None = None
     ours: int | None = None
     others: int | None = None
+    away_since: datetime | None = None
+    """Since when it does not answer."""
+    away_wait: float | None = None
+    """Seconds for which it is waited for in all; ``None`` without an end."""
+    next_try: float | None = None
+    """Seconds after ``pulse_at`` at which it is asked again."""
+    lost: bool = False
+    """It has been away for longer than that."""
     trouble: str = ""
     trouble_code: str = ""
     remedy: str = ""
@@ -233,7 +241,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """When nothing was left to render: since then the records are being completed, or are complete."""
     suites: tuple[SuiteRecord, ...] = ()
     ended_at: datetime | None = None
-    outcome: Literal["finished", "interrupted", "failed"] | None = None
+    outcome: Literal["finished", "interrupted", "failed", "paused"] | None = None
     exit_code: int | None = None
     validated: bool | None = None
     findings: tuple[str, ...] = ()

@@ -7,8 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from comfytui.engine.planner import (
-    FREE_RETRIES,
-    RETRY,
     Settle,
     Submission,
     TryAgain,
@@ -20,6 +18,7 @@ from comfytui.engine.planner import (
     submissions,
 )
 from comfytui.model.events import Frame, SceneBrief, StoryBrief
+from comfytui.model.failure_classes import FREE_RETRIES, TABLE, class_of
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt, Run, Scene, State
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus
@@ -127,20 +126,20 @@ def test_a_held_queue_and_a_run_that_is_not_open_submit_nothing() -> None:
 def test_every_status_has_its_rule(status: ExecutionStatus) -> None:
     """One attempt that ended with no frame, a budget of one."""
     step = after_attempt(scene(attempt(status=status, frames=0)), POLICY)
-    if RETRY[status] == "never":
+    if TABLE[class_of(attempt(status=status))].rule == "never":
         assert isinstance(step, Settle)
         assert (step.best, step.success, step.meets_floor, step.frames) == (1, False, False, 0)
     else:
         assert isinstance(step, TryAgain)
         assert step.next_attempt == 2
-        assert step.attempts == (3 if RETRY[status] == "free" else 2)
+        assert step.attempts == (3 if TABLE[class_of(attempt(status=status))].rule == "free" else 2)
         assert step.reason
 
 
 @pytest.mark.parametrize("status", get_args(ExecutionStatus))
 def test_without_a_budget_only_a_prompt_that_nobody_failed_is_tried_again(status: ExecutionStatus) -> None:
     step = after_attempt(scene(attempt(status=status, frames=0)), QueuePolicy(scene_retry_budget=0))
-    assert isinstance(step, TryAgain) == (RETRY[status] == "free")
+    assert isinstance(step, TryAgain) == (TABLE[class_of(attempt(status=status))].rule == "free")
 
 
 @pytest.mark.parametrize("status", ["success", "cached", "partial"])
