@@ -23,6 +23,8 @@ from comfytui.model.workflow import Values, render
 from comfytui.records.atomic import write_atomic
 from comfytui.sources.comfy.wire import PromptRejection, PromptReply
 
+TAKEN_OVER = "Taken over from a runner that had gone; VRAM after execution was read when the prompt was found again"
+
 FAILED_PATIENCE = 1.0
 """Seconds for which frames of a prompt that did not succeed are still waited for: whole ones are worth keeping."""
 
@@ -36,7 +38,8 @@ class AttemptDriver:
     def __init__(self, desk: Desk, scene: Scene, attempt: Attempt, *, taken_over: bool = False) -> None:
         self._desk, self._scene, self._taken_over = desk, scene, taken_over
         self._voice = AttemptVoice(desk.hub, scene.id, attempt)
-        self._executed = False
+        self._executed = attempt.executing_at is not None and attempt.after is None
+        self._ending_told = False
         self.signals = desk.router.watch(attempt.prompt_id, scene.id, attempt.number)
         self._collector = FrameCollector(
             self._voice,
@@ -58,7 +61,8 @@ class AttemptDriver:
         try:
             async with anyio.create_task_group() as measures:
                 ending = await self._live(measures)
-                self._tell_ended(ending)
+                if not self._ending_told:
+                    self._tell_ended(ending)
                 if self._executed:
                     measures.start_soon(self._measure, "after")
                 timed_out = await self._collect(ending)
@@ -89,24 +93,51 @@ class AttemptDriver:
         return ending if ending is not None else endings.of_loss()
 
     async def _submit_and_wait(self, measures: anyio.abc.TaskGroup) -> Ending:
+        if self._taken_over and (recorded := await self._recorded()) is not None:
+            return recorded
+        found = self._taken_over and await self._was_sent()
+
         def executing() -> None:
             self._executed = True
-            self._voice.tell(e.ExecutionStarted)
-            measures.start_soon(self._measure, "before")
+            if self._voice.attempt.executing_at is None:
+                self._voice.tell(e.ExecutionStarted)
+                if not found:  # else nobody saw it begin, and VRAM is not what it was then
+                    measures.start_soon(self._measure, "before")
 
-        partial = False
-        if self._voice.attempt.queued_at is None:
+        partial = found and bool(self._voice.attempt.warnings)
+        if not found:
             reply = await self._submit()
             if isinstance(reply, PromptRejection):
                 return endings.of_rejection(reply)
             partial = bool(reply.warnings)
+            found = self._taken_over and reply.number is None
             self._tell_queued(reply)
-        else:  # a runner before us got it onto the server: find out what became of it
+        if found:  # a runner before us got it onto the server: what became of it is to be looked for
+            self._voice.note("note", TAKEN_OVER)
             self.signals.missed()
         watch = PromptWatch(
             self._desk, self._voice, self.signals, self._scene.brief.folder, partial=partial, on_executing=executing
         )
         return await watch.end()
+
+    async def _recorded(self) -> Ending | None:
+        """Return how the prompt ended if a runner before us told so already, and its files are known here."""
+        attempt = self._voice.attempt
+        if attempt.execution_ended_at is None:
+            return None
+        path = self._desk.run_dir.attempt_history(self._scene.brief.folder, attempt.number)
+        ending = endings.of_record(attempt, await to_thread.run_sync(_content, path))
+        self._ending_told = ending is not None
+        if self._ending_told and self._executed:
+            self._voice.note("note", TAKEN_OVER)
+        return ending
+
+    async def _was_sent(self) -> bool:
+        """Tell whether the prompt has been on the server: the journal says so, or files that only it can have left."""
+        attempt = self._voice.attempt
+        if attempt.queued_at is None and await self._desk.shelf.unreported(attempt.prefix, ()):
+            self._voice.tell(e.PromptQueued, number=None)
+        return self._voice.attempt.queued_at is not None
 
     def _tell_queued(self, reply: PromptReply) -> None:
         ours = self._voice.prompt_id
@@ -197,6 +228,13 @@ def first_failure(problem: BaseException) -> Failure | None:
     if len(failures) < len(flat):
         return None
     return next((one for one in failures if one.code == "run.unwritable"), failures[0])
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _make_folder(path: Path) -> None:

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from comfytui.engine.waiting import GiveUpReason
 from comfytui.errors import Failure
 from comfytui.model.policy import QueuePolicy
+from comfytui.model.state import Attempt
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus
-from comfytui.sources.comfy.wire import HistoryEntry, OutputFile, PromptRejection, is_out_of_memory
+from comfytui.sources.comfy.wire import HistoryEntry, OutputFile, PromptRejection, is_out_of_memory, read_history
 
 
 class Ending(Struct, frozen=True, kw_only=True):
@@ -46,6 +47,30 @@ def of_history(entry: HistoryEntry, now: datetime, *, partial: bool) -> Ending:
             code=code,
         )
     return Ending(status="error", error=error, files=files, reported=True)
+
+
+_GAVE_UP: dict[str, GiveUpReason] = {"prompt.timeout": "maxWait", "prompt.history_limit": "attemptLimit"}
+
+
+def of_record(attempt: Attempt, saved: bytes | None) -> Ending | None:
+    """Return the ending that the journal tells of ``attempt``, with the files that its ``saved`` history entry names.
+
+    ``None`` when those are needed and cannot be told from ``saved``: then the server is to be asked again.
+    """
+    try:
+        entry = read_history(saved, attempt.prompt_id) if saved else None
+    except ValueError:  # torn, or not what we wrote
+        entry = None
+    if attempt.status is None or (entry is None and attempt.success_at is not None):
+        return None
+    return Ending(
+        status=attempt.status,
+        success_at=attempt.success_at,
+        error=attempt.error,
+        files=entry.outputs if entry else (),
+        reported=entry is not None,
+        gave_up=_GAVE_UP.get(attempt.error.code) if attempt.error else None,
+    )
 
 
 def of_rejection(rejection: PromptRejection) -> Ending:

@@ -16,6 +16,7 @@ from comfytui.engine.connection import Connection, connected
 from comfytui.engine.credentials import Credentials
 from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub
+from comfytui.engine.taking_up import TakingUp, journal_notes
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.commands import AnyCommand
@@ -53,7 +54,8 @@ class Runner:
         """
         self._lock = RunLock.acquire(self.run_dir)
         try:
-            known = fold_all(journals.read(self.run_dir.journal)) if self.run_dir.journal.exists() else None
+            reading = journals.read(self.run_dir.journal)
+            known = fold_all(reading) if self.run_dir.journal.exists() else None
             summary = SummaryWriter(self.run_dir)
             self._journal = Journal(self.run_dir.journal)
         except BaseException:
@@ -61,6 +63,7 @@ class Runner:
             raise
         self.hub = Hub(self.plan.run_id, self._clock, self._journal, known)
         self.hub.record_with(summary.take)
+        self._journal_notes = journal_notes(reading, (note.text for note in self.hub.state.notes))
         self._foreman = Foreman(self.hub, self.plan, self.run_dir, self._clock)
         return self
 
@@ -77,19 +80,38 @@ class Runner:
         self._foreman.command(command)
 
     async def drive(self) -> int:
-        """Render what the plan says and return the exit code: 0, 1, 2 (it could not begin) or 130 (stopped)."""
-        self._open()
+        """Render what is left of the plan and return the exit code: 0, 1, 2 (it could not begin) or 130 (stopped).
+
+        A resumed run that is complete is left as it is: its exit code is returned at once.
+        """
+        taking_up = TakingUp(self.hub, self.run_dir) if self.reason == "resume" else None
         try:
-            if self.reason == "rerun":
-                with anyio.move_on_after(COMMAND_WAIT):
-                    await self._foreman.commanded()
-            async with connected(self.hub, self.plan, self._clock, self._credentials, self.run_dir) as connection:
-                await self._work(connection)
-            return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)
+            if taking_up is not None:
+                await taking_up.look()
+                if taking_up.nothing_to_do:
+                    return self._exit_code_before
+            return await self._drive(taking_up)
         except Failure as failure:
             return self._fail(failure)
         finally:
             self.hub.close()
+
+    async def _drive(self, taking_up: TakingUp | None) -> int:
+        self._open()
+        if self.reason == "rerun":
+            with anyio.move_on_after(COMMAND_WAIT):
+                await self._foreman.commanded()
+        if taking_up is None or taking_up.needs_server:
+            async with connected(self.hub, self.plan, self._clock, self._credentials, self.run_dir) as connection:
+                if taking_up is not None:
+                    await taking_up.begin(connection)
+                await self._work(connection)
+        return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)
+
+    @property
+    def _exit_code_before(self) -> int:
+        run = self.hub.state.run
+        return run.exit_code or 0 if run is not None else 0
 
     def _open(self) -> None:
         plan, us = self.plan, this_process()
@@ -109,6 +131,8 @@ class Runner:
             for warning in (*plan.story.warnings, *plan.workflow.warnings):
                 self.hub.publish(e.RunNoted(level="warning", text=warning))
         self.hub.publish(e.RunnerStarted(pid=us.pid, started=us.started, host=us.host, reason=self.reason))
+        for note in self._journal_notes:
+            self.hub.publish(note)
         if self._lock.replaced is not None:
             dead = self._lock.replaced
             self.hub.publish(e.RunNoted(text=f"Took the run over from process {dead.pid}, which is gone"))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from comfytui.model.artifact import FrameRecord, SceneArtifact
+from comfytui.model.events import Frame
 from comfytui.model.telemetry import ContractStruct
 from comfytui.records.atomic import is_temporary
 from comfytui.records.checks.finding import Finding, at, shown
@@ -84,7 +85,7 @@ def _frames(folder: Path, scene: SceneArtifact, *, hashes: bool) -> Iterator[str
         return
     for frame in scene.frames:
         if frame.name in there:  # which proves the name: it is one of this very folder
-            wrong = _frame_fault(place / frame.name, frame, hashes=hashes)
+            wrong = frame_fault(place / frame.name, frame, hashes=hashes)
         elif inside(place, "", frame.name) is None:
             wrong = "has a name that leads out of its folder"
         else:
@@ -95,7 +96,8 @@ def _frames(folder: Path, scene: SceneArtifact, *, hashes: bool) -> Iterator[str
         yield f"frame {shown(name)} is on disk and not listed"
 
 
-def _frame_fault(path: Path, frame: FrameRecord, *, hashes: bool) -> str | None:
+def frame_fault(path: Path, frame: FrameRecord | Frame, *, hashes: bool) -> str | None:
+    """Return in words how the file at ``path`` differs from ``frame`` (without ``hashes``: in size), else ``None``."""
     if not is_plain_file(path):
         return "is no plain file"
     try:
