@@ -72,6 +72,20 @@ def attach(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
 
 
 @comfytui.command()
+@click.argument("run_name", metavar="[RUN]", required=False)
+@click.option("--plan", is_flag=True, default=None, help="Only tell what becomes of each scene; touch nothing.")
+@settings_flags("runs_dir")
+@look_flags
+@output_flags
+@click.pass_context
+def resume(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
+    """Go on with a run that was cut short, by whatever. RUN: its id or folder; else the latest."""
+    from comfytui.cli.resuming import resume_run
+
+    return resume_run(run_name, _with_group(ctx, flags))
+
+
+@comfytui.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @settings_flags("runs_dir")
 @click.option("--json", "as_json", is_flag=True, default=None, help="One line of JSON a run.")

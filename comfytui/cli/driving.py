@@ -44,7 +44,9 @@ def credentials(server: ServerPlan | None = None) -> Credentials:
     )
 
 
-def drive_in_foreground(run: RunDir, plan: RunPlan, formatter: OutputFormatter, printer: Printer) -> int:
+def drive_in_foreground(
+    run: RunDir, plan: RunPlan, formatter: OutputFormatter, printer: Printer, reason: Reason = "run"
+) -> int:
     """Drive ``run`` here, tell it in lines, and return the exit code.
 
     The run goes on without its lines when nobody reads them or the terminal hangs up. The first interruption stops
@@ -59,7 +61,7 @@ def drive_in_foreground(run: RunDir, plan: RunPlan, formatter: OutputFormatter, 
             failure = fault if isinstance(fault, Failure) else internal_failure(fault, sys.argv[1:], os.environ)
             tell_failure(failure, as_json=False)
 
-    driving = Driving(run, plan, "run", system_clock(), credentials(plan.server))
+    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server))
     code = anyio.run(driving.drive, tell, printer.close)
     if printer.busy:  # a reader that never reads would keep the interpreter from leaving
         os._exit(code)

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.faces import EndNoted, Face, check_theme, chosen_face, formatter_for, show
@@ -14,6 +14,8 @@ from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import RunDir, create_run, write_plan
 from comfytui.settings import DEMO, Settings, load
 from comfytui.settings.secrets import headers_of
+
+Reason = Literal["run", "resume"]
 
 
 def run_story(story: Path, flags: Mapping[str, Any]) -> int:
@@ -43,25 +45,26 @@ def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], s
     )
     write_plan(run, plan, order.story_file)
     if face.headless:
-        return _in_lines(run, plan, face, clock)
-    return _in_dashboard(run, face, settings, clock)
+        return in_lines(run, plan, face, clock, "run")
+    return in_dashboard(run, face, settings, clock, "run")
 
 
-def _in_lines(run: RunDir, plan: RunPlan, face: Face, clock: Clock) -> int:
+def in_lines(run: RunDir, plan: RunPlan, face: Face, clock: Clock, reason: Reason) -> int:
+    """Drive ``run`` in this process, tell it in lines, and return its exit code."""
     from comfytui.cli.driving import drive_in_foreground
     from comfytui.faces.printer import Printer, to_stdout
 
-    return drive_in_foreground(run, plan, formatter_for(face, clock), Printer(to_stdout))
+    return drive_in_foreground(run, plan, formatter_for(face, clock), Printer(to_stdout), reason)
 
 
-def _in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock) -> int:
+def in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock, reason: Reason) -> int:
     """Start a runner for ``run``, show it, and return the exit code of the run, 0 while it goes on without us."""
     import anyio
 
     from comfytui.link.feeds import RunFeed
     from comfytui.link.launch import answering, launch_runner, start_runner
 
-    runner = start_runner(run, "run")
+    runner = start_runner(run, reason)
     try:
         import textual.app  # noqa: F401  (while the runner starts)
 
