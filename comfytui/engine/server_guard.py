@@ -36,6 +36,8 @@ LOOK: Final = 0.5
 """Seconds between two looks at whether our server still runs."""
 URGENT: Final = 1.0
 """Seconds of grace when the run is left at once."""
+QUEUE_LOOK: Final = 2.0
+"""Seconds that the queue may take to tell whether others use our server too."""
 SECRET: Final = 6
 """Characters from which on a value of the added environment is covered where a failure quotes the server."""
 
@@ -225,7 +227,7 @@ class ServerGuard:
             return
         if not urgent:
             try:
-                self._tell_stopped(own, await own.stop(self._plan.stop_grace, self._clock))
+                self._tell_stopped(own, await self._ended(own, self._plan.stop_grace))
             except anyio.get_cancelled_exc_class():
                 await self._stop_now(own)
                 raise
@@ -234,7 +236,24 @@ class ServerGuard:
 
     async def _stop_now(self, own: OwnServer) -> None:
         with anyio.CancelScope(shield=True):
-            self._tell_stopped(own, await own.stop(min(URGENT, self._plan.stop_grace), self._clock))
+            self._tell_stopped(own, await self._ended(own, min(URGENT, self._plan.stop_grace)))
+
+    async def _ended(self, own: OwnServer, grace: float) -> str | None:
+        """End ``own``; return why it was left alone: it is not proven to be ours, or renders for others too."""
+        if others := await self._others():
+            return f"{others} prompt{'s' * (others > 1)} of others {'are' if others > 1 else 'is'} in its queue"
+        return await own.stop(grace, self._clock)
+
+    async def _others(self) -> int:
+        """Return how many prompts of others our server has; 0 where it does not tell."""
+        ours = {attempt.prompt_id for scene in self._hub.state.scenes for attempt in scene.attempts}
+        with anyio.move_on_after(QUEUE_LOOK):
+            try:
+                queue = await self._http.queue()
+            except Failure:
+                return 0
+            return sum(one.prompt_id not in ours for one in (*queue.running, *queue.pending))
+        return 0
 
     def _tell_stopped(self, own: OwnServer, skipped: str | None) -> None:
         self._own = None
