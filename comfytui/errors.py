@@ -124,6 +124,10 @@ REGISTRY: dict[str, Entry] = {
         "The prompt was given up after {seconds} s ({limit}).",
         "Raise --max-wait or --max-total-wait if the scene really needs longer.",
     ),
+    "prompt.stalled": Entry(
+        "The prompt gave no sign of life (progress, frame, GPU activity) for {seconds} s; {limit} s are allowed.",
+        "Look at the server's log; raise --stall-timeout if it really works in silence for so long, 0 = off.",
+    ),
     "prompt.history_limit": Entry(
         "History was read {limit} times without an end of the prompt.",
         "Raise --history-max-attempts, or set it to 0.",

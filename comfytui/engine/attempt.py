@@ -116,8 +116,9 @@ class AttemptDriver:
             self._voice.note("note", TAKEN_OVER)
             self.signals.missed()
         watch = PromptWatch(
-            self._desk, self._voice, self.signals, self._scene.brief.folder, partial=partial, on_executing=executing
-        )
+            self._desk, self._voice, self.signals, self._scene.brief.folder, partial=partial, on_executing=executing,
+            grew_at=lambda: self._collector.grew_at,
+        )  # fmt: skip
         return await watch.end()
 
     async def _recorded(self) -> Ending | None:
@@ -141,6 +142,7 @@ class AttemptDriver:
 
     def _tell_queued(self, reply: PromptReply) -> None:
         ours = self._voice.prompt_id
+        self._desk.server.numbered(reply.number)
         foreign = reply.prompt_id if reply.prompt_id != ours else None
         self._voice.tell(e.PromptQueued, number=reply.number, warnings=reply.warnings, prompt_id=foreign)
         if foreign is not None:

@@ -49,6 +49,8 @@ class FrameCollector:
     ) -> None:
         self.target = target
         self._voice, self._prefix, self._floor = voice, prefix, floor
+        self.grew_at = float("-inf")
+        """When (monotonic) a frame was last seen to grow."""
         self._shelf, self._hub, self._clock = shelf, hub, clock
         self._subfolder, _, self._stem = prefix.rpartition("/")
         self._rest = Rest(policy.stability_seconds, policy.stability_retries)
@@ -69,7 +71,7 @@ class FrameCollector:
         if seen.change == "deleted":
             self._fresh.pop(name, None)
         else:
-            self._fresh[name] = now
+            self._fresh[name] = self.grew_at = now
             self._hub.publish(
                 FrameWriting(scene=self._voice.scene, attempt=self._voice.number, name=plain(name), bytes=seen.bytes)
             )

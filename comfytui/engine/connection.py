@@ -17,8 +17,9 @@ from comfytui.engine.gauges import Gauges
 from comfytui.engine.hub import Hub
 from comfytui.engine.router import Router
 from comfytui.engine.server_guard import ServerGuard
+from comfytui.engine.server_watch import ServerWatch
 from comfytui.engine.shelves import DiskShelf, EitherShelf, HttpShelf, Shelf
-from comfytui.engine.vitals import pulse, watch_gpus
+from comfytui.engine.vitals import watch_gpus
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import RunPlan, ServerPlan
@@ -51,8 +52,8 @@ class Connection:
         desk = self.desk
         background.start_soon(desk.router.listen, self.socket.messages())
         background.start_soon(desk.router.keep_hearing, self.socket)
-        background.start_soon(pulse, desk.hub, desk.http, desk.clock)
-        background.start_soon(watch_gpus, desk.hub, self.gauges.samples())
+        background.start_soon(desk.server.keep)
+        background.start_soon(watch_gpus, desk.hub, self.gauges.samples(), desk.activity, desk.clock)
         if self.guard is not None:
             background.start_soon(self.guard.keep_running)
         if isinstance(desk.shelf, EitherShelf):
@@ -86,10 +87,15 @@ async def connected(
         client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{run_dir.path}").hex
         async with ComfySocket(line.http.address, client_id, clock) as socket:
             desk = Desk(
+            router = Router(hub, clock, plan.workflow)
+            wait = plan.policy.server_wait_seconds
+            watch = ServerWatch(hub, line.http, clock, wait=wait, on_change=router.presence)
+            router.on_socket = watch.socket
                 hub=hub,
                 clock=clock,
                 http=line.http,
-                router=Router(hub, clock, plan.workflow),
+                server=watch,
+                router=router,
                 shelf=line.shelf,
                 measure=line.gauges.measure,
                 policy=plan.policy,

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from comfytui.clock import Clock
 from comfytui.engine.collecting import FrameCollector
+from comfytui.engine.gpu_activity import GpuActivity
 from comfytui.engine.hub import Hub
 from comfytui.engine.router import Router
+from comfytui.engine.server_watch import ServerWatch
 from comfytui.engine.shelves import Shelf
 from comfytui.model.events import Device, Measurement, MomentWord
 from comfytui.model.policy import QueuePolicy
@@ -30,6 +32,7 @@ class Desk:
     hub: Hub
     clock: Clock
     http: ComfyHttp
+    server: ServerWatch
     router: Router
     shelf: Shelf
     measure: Measure
@@ -37,5 +40,6 @@ class Desk:
     workflow: Workflow
     run_dir: RunDir
     client_id: str
+    activity: GpuActivity = field(default_factory=GpuActivity)
     collectors: list[FrameCollector] = field(default_factory=list)
     """Those of the attempts under way: who wants to hear of files that change."""

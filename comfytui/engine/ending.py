@@ -104,6 +104,11 @@ def of_surrender(reason: GiveUpReason, policy: QueuePolicy, server: str) -> Endi
     return Ending(status=status, error=error, gave_up=reason)
 
 
+def of_stall(quiet: float, limit: float) -> Ending:
+    """Return the ending of a prompt that was given up after ``quiet`` seconds without a sign, of ``limit`` allowed."""
+    return Ending(status="stalled", error=failure("prompt.stalled", seconds=f"{quiet:.0f}", limit=f"{limit:.0f}"))
+
+
 def with_files(ending: Ending, history: Ending) -> Ending:
     """Return ``ending`` with the files that ``history`` reports all the same: what is whole is worth keeping."""
     return replace(ending, files=history.files, reported=history.reported)

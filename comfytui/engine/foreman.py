@@ -12,11 +12,13 @@ from comfytui.engine.attempt import AttemptDriver
 from comfytui.engine.connection import Connection
 from comfytui.engine.desk import Desk
 from comfytui.engine.hub import Hub
-from comfytui.engine.planner import Submission, TryAgain, after_attempt, finished, submissions
+from comfytui.engine.make_room import make_room
+from comfytui.engine.planner import Settle, Submission, TryAgain, after_attempt, finished, submissions
 from comfytui.engine.verdict import telemetry_of
 from comfytui.errors import Failure
 from comfytui.model import commands as c
 from comfytui.model import events as e
+from comfytui.model.failure_classes import class_of
 from comfytui.model.plan import RunPlan
 from comfytui.model.state import Scene
 from comfytui.model.workflow import prefix_for, seed_for
@@ -72,6 +74,8 @@ class Foreman:
                 prompt=scene.prompt,
             )
         )
+        if submission.note:
+            self._hub.publish(e.AttemptNoted(scene=scene.id, attempt=number, kind="note", text=submission.note))
 
     async def _attempt(self, desk: Desk, scene_id: str, taken_over: bool = False) -> None:
         """Drive the scene's newest attempt, then let the planner say what follows."""
@@ -84,16 +88,26 @@ class Foreman:
             if self.stopped or scene_id in self._cancelled:
                 driver.signals.cancel()
             await driver.drive()
+        await self._make_room(desk, scene_id)
         self._follow_up(scene_id)
         scene = self._scene(scene_id)
         if scene.over:
             await to_thread.run_sync(write_scene, self._run_dir, self._hub.state, scene_id)
 
+    async def _make_room(self, desk: Desk, scene_id: str) -> None:
+        """Let the server give GPU memory back where the scene's newest attempt ran out of it and another is due."""
+        scene = self._scene(scene_id)
+        if class_of(scene.attempts[-1]) == "oom" and isinstance(self._next_step(scene), TryAgain):
+            await make_room(desk, scene_id, scene.attempts[-1])
+
+    def _next_step(self, scene: Scene) -> TryAgain | Settle:
+        cancelled = self.stopped or scene.id in self._cancelled
+        return after_attempt(scene, self._plan.policy, self._plan.retry, cancelled=cancelled)
+
     def _follow_up(self, scene_id: str) -> None:
         """Say what follows the scene's newest attempt: another one, or its end."""
         scene = self._scene(scene_id)
-        cancelled = self.stopped or scene_id in self._cancelled
-        step = after_attempt(scene, self._plan.policy, cancelled=cancelled)
+        step = self._next_step(scene)
         if isinstance(step, TryAgain):
             self._hub.publish(
                 e.SceneRequeued(

@@ -11,10 +11,12 @@ from comfytui import __version__
 from comfytui.clock import Clock
 from comfytui.engine.connection import Line, reached
 from comfytui.engine.credentials import Credentials
+from comfytui.engine.gpu_activity import GpuActivity
 from comfytui.engine.hub import Hub, Unrecorded
 from comfytui.engine.router import Router
+from comfytui.engine.server_watch import ServerWatch
 from comfytui.engine.shelves import EitherShelf
-from comfytui.engine.vitals import pulse, watch_gpus
+from comfytui.engine.vitals import watch_gpus
 from comfytui.errors import Failure
 from comfytui.model import commands as c
 from comfytui.model import events as e
@@ -81,8 +83,8 @@ class Observer:
             router = Router(self.hub, self._clock, None)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(router.listen, socket.messages())
-                tasks.start_soon(pulse, self.hub, line.http, self._clock)
-                tasks.start_soon(watch_gpus, self.hub, line.gauges.samples())
+                tasks.start_soon(ServerWatch(self.hub, line.http, self._clock, on_change=router.presence).keep)
+                tasks.start_soon(watch_gpus, self.hub, line.gauges.samples(), GpuActivity(), self._clock)
                 if isinstance(line.shelf, EitherShelf):
                     tasks.start_soon(self._watch_frames, line.shelf.output_dir)
 

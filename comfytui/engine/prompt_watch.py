@@ -8,6 +8,7 @@ from comfytui.engine import ending as endings
 from comfytui.engine.desk import Desk
 from comfytui.engine.ending import Ending
 from comfytui.engine.signals import PromptSignals
+from comfytui.engine.stall_watch import StallWatch
 from comfytui.engine.submitting import withdraw
 from comfytui.engine.voice import AttemptVoice
 from comfytui.engine.waiting import RESOLUTION, GiveUp, GiveUpReason, Look, ReadHistory, Reconcile, WaitOn, next_step
@@ -16,36 +17,44 @@ from comfytui.model import events as e
 from comfytui.records.atomic import write_atomic
 from comfytui.sources.comfy.wire import HistoryEntry
 
+STILL_THERE = "The prompt could not be taken off the server; it may still run there"
+
 
 class PromptWatch:
     """Waits for the end of a prompt that is on the server.
 
     ``folder`` is the scene's folder in the run; ``partial`` tells that the server refused some of the prompt's outputs;
-    ``on_executing`` is called once, when the prompt is seen to execute.
+    ``on_executing`` is called once, when the prompt is seen to execute; ``grew_at`` tells when (monotonic seconds) a
+    frame of it last grew. No time runs out while the server is away.
     """
 
     def __init__(
         self, desk: Desk, voice: AttemptVoice, signals: PromptSignals, folder: str, *, partial: bool,
-        on_executing: Callable[[], None],
+        on_executing: Callable[[], None], grew_at: Callable[[], float],
     ) -> None:  # fmt: skip
         self._desk, self._voice, self._signals, self._folder = desk, voice, signals, folder
         self._partial, self._on_executing = partial, on_executing
         self._reads = len(voice.attempt.history)
-        self._silent_reads = self._reads_after_hint = 0
+        self._silent_reads = self._reads_after_hint = self._failed_reads = 0
         self._submitted_at = self._read_at = self._answered_at = desk.clock.monotonic()
         self._executing_at: float | None = None
+        self._away_before = self._away_before_executing = desk.server.away_in_all()
+        self._life, self._breaks = desk.server.life, desk.server.breaks
         self._answered = True
+        self._stall = StallWatch(desk, voice, signals, grew_at)
 
     async def end(self) -> Ending:
         """Return how the prompt ended, once it has or is given up."""
         while True:
-            if self._signals.executing and self._executing_at is None:
-                self._executing_at = self._desk.clock.monotonic()
-                self._on_executing()
+            if self._signals.executing:
+                self._executes()
             ending: Ending | None = None
+            stalled, again = self._stall.due(self._executing_at)
             match next_step(self._look(), self._desk.policy):
+                case WaitOn() | ReadHistory() | Reconcile() if stalled is not None:
+                    ending = await self._climb(stalled)
                 case WaitOn(seconds=seconds):
-                    await self._signals.wait(seconds)
+                    await self._signals.wait(seconds if again is None else min(seconds, max(RESOLUTION, again)))
                 case ReadHistory():
                     ending = self._ending_of(await self._read_history())
                 case Reconcile():
@@ -53,14 +62,23 @@ class PromptWatch:
                 case GiveUp(reason=reason):
                     ending = await self._surrender(reason)
             if ending is not None:
-                return ending
+                return self._after_stall(ending)
+
+    def _executes(self) -> None:
+        if self._executing_at is None:
+            self._executing_at = self._desk.clock.monotonic()
+            self._away_before_executing = self._desk.server.away_in_all()
+            self._on_executing()
 
     def _look(self) -> Look:
         now, router, signals = self._desk.clock.monotonic(), self._desk.router, self._signals
-        heard = router.heard_at if router.open else self._answered_at
+        server = self._desk.server
+        away = server.away_in_all()
+        heard = max(router.heard_at if router.open else self._answered_at, server.contact_at)
+        executing_at = self._executing_at
         return Look(
-            since_submit=now - self._submitted_at,
-            since_executing=None if self._executing_at is None else now - self._executing_at,
+            since_submit=now - self._submitted_at - (away - self._away_before),
+            since_executing=None if executing_at is None else now - executing_at - (away - self._away_before_executing),
             since_heard=now - (router.heard_at if router.open else self._submitted_at),
             since_heard_of_it=now - max(signals.heard_at, self._submitted_at),
             since_read=now - self._read_at,
@@ -72,6 +90,8 @@ class PromptWatch:
             reads_after_hint=self._reads_after_hint,
             reconcile=signals.reconcile,
             cancelled=signals.cancelled,
+            away=server.away_for() if server.away else None,
+            failed_reads=self._failed_reads,
         )
 
     async def _read_history(self) -> HistoryEntry | None:
@@ -83,9 +103,9 @@ class PromptWatch:
         message = ""
         try:
             entry = await self._desk.http.history(self._voice.prompt_id)
-            self._answered, self._answered_at = True, self._desk.clock.monotonic()
+            self._answer()
         except Failure as failure:
-            self._answered = False
+            self._no_answer()
             status, message = "error", failure.what
         if entry is not None and entry.outcome is None:
             entry, message = None, "the entry tells no outcome yet"
@@ -106,11 +126,12 @@ class PromptWatch:
         try:
             place = (await self._desk.http.queue()).where(self._voice.prompt_id)
         except Failure as failure:
-            self._answered, self._read_at = False, self._desk.clock.monotonic()
+            self._no_answer()
+            self._read_at = self._desk.clock.monotonic()
             self._silent_reads += 1
             self._voice.note("note", f"/queue unavailable: {failure.what}")
             return None
-        self._answered, self._answered_at = True, self._desk.clock.monotonic()
+        self._answer()
         self._read_at = self._answered_at
         if place is not None:
             self._silent_reads += 1
@@ -121,7 +142,36 @@ class PromptWatch:
         if entry is not None:
             return self._ending_of(entry)
         looks = self._voice.attempt.history
-        return endings.of_loss() if looks and looks[-1].status == "pending" else None
+        if not looks or looks[-1].status != "pending":
+            return None
+        self._desk.server.forgot(life=self._life, breaks=self._breaks, executing=self._executing_at is not None)
+        return endings.of_loss()
+
+    def _answer(self) -> None:
+        self._answered, self._answered_at, self._failed_reads = True, self._desk.clock.monotonic(), 0
+
+    def _no_answer(self) -> None:
+        self._answered = False
+        self._failed_reads += 1
+        self._desk.server.doubt()
+
+    async def _climb(self, step: e.StallWord) -> Ending | None:
+        """Take a step of the stall watchdog and see what came of it."""
+        await self._stall.take(step)
+        if step == "moved":
+            return None
+        ended = await self._reconcile()
+        if ended is not None or step != "give_up":
+            return ended
+        self._voice.note("warning", STILL_THERE)
+        return endings.of_stall(self._stall.quiet, self._stall.limit)
+
+    def _after_stall(self, ending: Ending) -> Ending:
+        """Return the verdict ``stalled`` for a prompt whose end is the doing of the watchdog."""
+        ours = self._stall.acted and not self._signals.cancelled and ending.status in ("interrupted", "lost")
+        if not ours or ending.gave_up is not None:
+            return ending
+        return endings.with_files(endings.of_stall(self._stall.quiet, self._stall.limit), ending)
 
     async def _surrender(self, reason: GiveUpReason) -> Ending:
         """Take the prompt off the server before anything else is sent, and see how it ended after all."""
@@ -130,7 +180,7 @@ class PromptWatch:
         if reason == "serverLost":
             return surrendered
         if not await withdraw(self._desk, self._voice.prompt_id):
-            self._voice.note("warning", "The prompt could not be taken off the server; it may still run there")
+            self._voice.note("warning", STILL_THERE)
         if policy.history_max_attempts and self._reads >= policy.history_max_attempts:
             return surrendered
         told = self._ending_of(await self._read_history())
@@ -141,7 +191,6 @@ class PromptWatch:
     def _ending_of(self, entry: HistoryEntry | None) -> Ending | None:
         if entry is None:
             return None
-        if self._executing_at is None and entry.started_at is not None:
-            self._executing_at = self._desk.clock.monotonic()
-            self._on_executing()  # it began and ended between two looks
+        if entry.started_at is not None:
+            self._executes()  # it may have begun and ended between two looks
         return endings.of_history(entry, self._desk.clock.now(), partial=self._partial)

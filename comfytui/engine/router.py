@@ -1,6 +1,6 @@
 """From the one socket of the run to the attempts that wait: each message becomes a hint, a sample, or a fact."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 
 from comfytui.clock import Clock
@@ -36,6 +36,10 @@ class Router:
         self._watched: dict[str, Watched] = {}
         self.heard_at = clock.monotonic()
         self.open = False
+        self.opened_at = self.heard_at
+        """When (monotonic) it was last found open after it was not."""
+        self.on_socket: Callable[[bool], None] = lambda _: None
+        """Called when the socket opens (True), and when it ends (False)."""
 
     def watch(self, prompt_id: str, scene: str, attempt: int) -> PromptSignals:
         """Return the signals of the prompt, from now on."""
@@ -57,6 +61,14 @@ class Router:
     def signals_of(self, scene: str) -> list[PromptSignals]:
         """Return the signals of the scene's prompts that are on the server."""
         return [watched.signals for watched in self._watched.values() if watched.scene == scene]
+
+    def presence(self, here: bool) -> None:
+        """Learn that the server is back (``here``) or gone: the prompts on it are to be looked at, or left alone."""
+        for watched in self._watched.values():
+            if here:
+                watched.signals.missed()
+            else:
+                watched.signals.stir()
 
     async def listen(self, items: AsyncIterable[SocketEvent]) -> None:
         """Hand on each of ``items`` of the socket, until cancelled."""
@@ -81,10 +93,11 @@ class Router:
         match item:
             case SocketOpened():
                 self._socket("open", "")
-                for watched in self._watched.values():
-                    watched.signals.missed()
+                self.presence(True)
+                self.on_socket(True)
             case SocketClosed(why=why):
                 self._socket("closed", why)
+                self.on_socket(False)
             case SocketRefused(why=why):
                 self._socket("refused", why)
             case m.Status(remaining=int(remaining)):
@@ -94,12 +107,17 @@ class Router:
                 self.heard_at = self._clock.monotonic()
                 about = self._watched.get(getattr(item, "prompt_id", None) or "")
                 if about is not None:
+                    about.signals.moved()
                     self._hint(about, item)
 
     def _socket(self, state: e.SocketWord, why: str) -> None:
-        self.open = state == "open"
         self.heard_at = self._clock.monotonic()
+        if state == "open" and not self.open:
+            self.opened_at = self.heard_at
+        self.open = state == "open"
         server = self._hub.state.server
+        if server.away_since is not None and state == server.socket:
+            return  # each try in vain may have a reason of its own
         if (server.socket, server.socket_why) != (state, why):
             self._hub.publish(e.SocketChanged(state=state, why=why))
 

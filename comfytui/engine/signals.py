@@ -15,7 +15,7 @@ class PromptSignals:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._stirred = anyio.Event()
-        self.heard_at = clock.monotonic()
+        self.heard_at = self.moved_at = clock.monotonic()
         self.executing = False
         self.over_at: float | None = None
         """When (monotonic) the end of the prompt counts as hinted."""
@@ -24,8 +24,16 @@ class PromptSignals:
         self.nodes_done = 0
 
     def heard(self) -> None:
-        """The socket said something about the prompt that changes nothing by itself."""
+        """Something was said about the prompt that changes nothing by itself."""
         self.heard_at = self._clock.monotonic()
+
+    def moved(self) -> None:
+        """The socket told something of the prompt: it is alive."""
+        self.moved_at = self._clock.monotonic()
+
+    def stir(self) -> None:
+        """Something changed about the server itself: whoever waits is to look."""
+        self._ring()
 
     def started(self) -> None:
         """The prompt executes."""

@@ -15,6 +15,8 @@ from comfytui.model.policy import QueuePolicy
 HINT_RETRIES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds before each new read of a history that the socket says must be there, but is not yet. After the last one the
 socket is no longer taken at its word: the server may have been restarted since."""
+FAILED_PAUSE = 60.0
+"""Seconds between two looks at a server that answers, but of no use, after the pauses have grown."""
 SILENCE_OF_ONE = 5
 """Poll intervals without a word on a prompt after which it is looked at though the socket tells of others."""
 QUEUE_EVERY = 5
@@ -50,6 +52,10 @@ class Look(Struct, frozen=True, kw_only=True):
     reconcile: bool
     """The socket was (re)connected: events may have been missed."""
     cancelled: bool
+    away: float | None = None
+    """For how long the server has been away; ``None`` while it answers. Times since anything leave absences out."""
+    failed_reads: int = 0
+    """Looks over HTTP in a row that brought no usable answer, though the server is there."""
 
 
 class ReadHistory(Struct, frozen=True):
@@ -79,6 +85,8 @@ def next_step(look: Look, policy: QueuePolicy) -> Step:
     """Return what to do now for the prompt that ``look`` describes, under ``policy``."""
     if (reason := _given_up(look, policy)) is not None:
         return GiveUp(reason)
+    if look.away is not None:
+        return WaitOn(max(RESOLUTION, policy.server_wait_seconds - look.away))
     due_in = _read_due_in(look, policy)
     if due_in <= RESOLUTION:
         if policy.history_max_attempts and look.reads >= policy.history_max_attempts:
@@ -90,6 +98,8 @@ def next_step(look: Look, policy: QueuePolicy) -> Step:
 def _given_up(look: Look, policy: QueuePolicy) -> GiveUpReason | None:
     if look.cancelled:
         return "cancelled"
+    if look.away is not None:
+        return "serverLost" if look.away >= policy.server_wait_seconds - RESOLUTION else None
     if look.since_executing is not None and look.since_executing >= policy.max_wait_seconds - RESOLUTION:
         return "maxWait"
     if look.since_submit >= policy.max_total_wait_seconds - RESOLUTION:
@@ -102,6 +112,8 @@ def _given_up(look: Look, policy: QueuePolicy) -> GiveUpReason | None:
 def _read_due_in(look: Look, policy: QueuePolicy) -> float:
     """Return seconds until the next look over HTTP; zero or less when it is due."""
     poll = float(policy.poll_interval_seconds)
+    if look.failed_reads > 1 and not look.reconcile:
+        return min(FAILED_PAUSE, poll * 2.0 ** min(look.failed_reads - 1, 20)) - look.since_read
     if _promised(look):
         return min(HINT_RETRIES[look.reads_after_hint - 1], poll) - look.since_read if look.reads_after_hint else 0.0
     if look.reconcile:

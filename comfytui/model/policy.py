@@ -20,6 +20,9 @@ class QueuePolicy(Struct, frozen=True, kw_only=True):
     max_total_wait_seconds: Annotated[int, Meta(ge=1)] = 7200
     server_wait_seconds: Limit = 600
     """How long a server that does not answer is waited for before its prompts count as lost."""
+    stall_seconds: Limit | None = None
+    """Silence (no progress, no frame, no GPU activity) after which an executing prompt is stalled; 0 = never,
+    ``None`` = max(60, 5 x the p95 of what this workflow's executions took in this run)."""
     history_max_attempts: Limit = 0
     """Reads of ``/history/<prompt_id>`` an attempt may make; 0 = unbounded."""
     poll_interval_seconds: Annotated[int, Meta(ge=1)] = 2

@@ -105,6 +105,14 @@ QUEUE = (
         default="600",
     ),
     Setting(
+        "stall_timeout",
+        "whole",
+        "Seconds without progress, frame or GPU activity until a prompt is stalled (else 5 x the run's p95, at least 60);"
+        " 0 = never.",
+        "SECONDS",
+        policy="stall_seconds",
+    ),
+    Setting(
         "history_max_attempts",
         "whole",
         "Reads of a prompt's history before it is given up; 0 = unbounded.",

@@ -26,6 +26,7 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "max_wait": ("77", "77", 77),
     "max_total_wait": ("777", "777", 777),
     "server_wait": ("90", "90", 90),
+    "stall_timeout": ("75", "75", 75),
     "history_max_attempts": ("9", "9", 9),
     "poll_interval": ("5", "5", 5),
     "post_execution_timeout": ("44", "44", 44),
