@@ -7,20 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from comfytui.engine.planner import (
-    FREE_RETRIES,
-    NEVER_AGAIN,
-    RETRY,
-    TryAgain,
-    after_attempt,
-    allowed,
-    finished,
-    fulfilled,
-    submissions,
-)
+from comfytui.engine.planner import TryAgain, after_attempt, allowed, finished, fulfilled, submissions
 from comfytui.engine.verdict import exit_reason, final_status, telemetry_of
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, decode, encode
+from comfytui.model.failure_classes import FREE_RETRIES, TABLE, class_of
 from comfytui.model.fold import fold, fold_all
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt, Scene, State
@@ -138,7 +129,7 @@ class Run(RuleBasedStateMachine):
             if taken == "no":
                 self.end(place, "rejected")
             elif taken == "away":
-                self.end(place, "lost", code=NEVER_AGAIN[0])
+                self.end(place, "lost", code="server.lost")
             else:
                 self.queue.append(place)
                 self.tell(e.PromptQueued(scene=place[0], attempt=place[1], number=len(self.queue)))
@@ -208,7 +199,7 @@ class Run(RuleBasedStateMachine):
     @invariant()
     def the_budget_is_kept(self) -> None:
         for scene in self.state.scenes:
-            counted = [a for a in scene.attempts if a.status is None or RETRY[a.status] != "free"]
+            counted = [a for a in scene.attempts if a.status is None or TABLE[class_of(a)].rule != "free"]
             assert len(counted) <= 1 + self.policy.scene_retry_budget + scene.extra_attempts
             assert len(scene.attempts) <= allowed(scene, self.policy)
             assert len(scene.attempts) <= 1 + self.policy.scene_retry_budget + scene.extra_attempts + FREE_RETRIES
