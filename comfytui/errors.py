@@ -141,6 +141,20 @@ REGISTRY: dict[str, Entry] = {
     "run.unwritable": Entry(
         "The folder {place} cannot be written: {why}.", "Free space or correct its permissions, then resume."
     ),
+    "run.paused": Entry(
+        "The run is paused, and nothing of it is lost: {why}.",
+        "Free space or correct the permissions, then go on with `comfytui resume {run}`.",
+        1,
+    ),
+    "disk.space": Entry(
+        "There is too little space at {place}: {free} are free, about {needed} are needed ({basis}).",
+        "Free space there, or choose another disk with --runs-dir; `comfytui resume {run}` goes on with this run.",
+    ),
+    "archive.unwritten": Entry(
+        "The run is whole, but its archive could not be written: {why}.",
+        "Free space or correct the permissions, then `comfytui resume {run}` writes it.",
+        1,
+    ),
     "run.locked": Entry(
         "The run {run} is already being driven by process {pid}.",
         "Use `comfytui attach` to watch it; stop it there first to drive it from here.",

@@ -87,7 +87,10 @@ class Driving:
         self._leaving: anyio.CancelScope
 
     async def drive(self, tell: Telling | None, on_hangup: Callable[[], None]) -> int:
-        """Drive the run, serve the link, and ``tell`` in lines what happens, until all of it is done."""
+        """Drive the run, serve the link, and ``tell`` in lines what happens, until all of it is done.
+
+        Why a run had to be paused is told on standard error too: its journal may have had no room for it.
+        """
         code = INTERRUPTED
         with self._runner as runner, anyio.CancelScope() as self._leaving, interruptions(self._interrupted, on_hangup):
             backlog = JournalBacklog(self._run.journal)
@@ -99,6 +102,8 @@ class Driving:
                     ended = await runner.drive()
                     self._driven = True
             code = ended
+        if self._runner.paused is not None:
+            tell_failure(self._runner.paused, as_json=False)
         return code
 
     def _command(self, command: AnyCommand) -> None:

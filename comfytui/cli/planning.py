@@ -57,8 +57,9 @@ def make_plan(
     run_id: str,
     created_at: datetime,
     simulator_speed: Literal["instant", "demo", "realistic"],
+    mark: str = "",
 ) -> RunPlan:
-    """Return the plan of run ``run_id``. Pure."""
+    """Return the plan of run ``run_id``, told from others of that id by its ``mark``. Pure."""
     story = order.story
     floor = settings.policy.frame_floor
     return RunPlan(
@@ -77,6 +78,7 @@ def make_plan(
         workflow=order.workflow,
         policy=settings.policy,
         server=_server(settings, simulator_speed),
+        mark=mark,
     )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +43,7 @@ def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], s
         run_id=run.run_id,
         created_at=clock.now(),
         simulator_speed="instant" if face.headless else "demo",
+        mark=secrets.token_hex(4),
     )
     write_plan(run, plan, order.story_file)
     if face.headless:

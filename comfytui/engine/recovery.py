@@ -61,7 +61,7 @@ def open_attempts(scenes: Iterable[Scene]) -> list[Attempt]:
 def nothing_to_do(state: State, recoveries: Iterable[SceneRecovery]) -> bool:
     """Tell whether the run has come to rest with all of its records, and every scene of it stays as it is."""
     run = state.run
-    at_rest = run is not None and run.settled_at is not None and run.ended_at is not None
+    at_rest = run is not None and run.settled_at is not None and run.ended_at is not None and run.archive is not None
     return at_rest and bool(state.scenes) and all(each.action == "skip" for each in recoveries)
 
 

@@ -16,6 +16,8 @@ from comfytui.engine.connection import Connection, connected
 from comfytui.engine.credentials import Credentials
 from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub
+from comfytui.engine.pausing import first_failure, pause, stepping_back
+from comfytui.engine.preflight import check_disk
 from comfytui.engine.taking_up import TakingUp, journal_notes
 from comfytui.errors import Failure
 from comfytui.model import events as e
@@ -42,6 +44,9 @@ class Runner:
     ) -> None:
         self.run_dir, self.plan, self.reason = run_dir, plan, reason
         self._clock, self._credentials = clock, credentials
+        self._begun = False
+        self.paused: Failure | None = None
+        """Why the run had to be paused, to be told where its journal perhaps could not take it."""
         self.hub: Hub
         self._lock: RunLock
         self._journal: Journal
@@ -70,10 +75,15 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the run free."""
+        """Give the run free. Raises ``Failure`` ``run.unwritable`` when the end of the journal may be lost."""
         self.hub.close()
-        self._journal.close()
-        self._lock.release()
+        try:
+            self._journal.close()
+        except Failure:
+            if self.paused is None and fault is None:  # else it is known that the disk fails
+                raise
+        finally:
+            self._lock.release()
 
     def command(self, command: AnyCommand) -> None:
         """Take ``command``; the answer is a ``CommandAnswered`` fact. To be called on the runner's event loop."""
@@ -82,7 +92,8 @@ class Runner:
     async def drive(self) -> int:
         """Render what is left of the plan and return the exit code: 0, 1, 2 (it could not begin) or 130 (stopped).
 
-        A resumed run that is complete is left as it is: its exit code is returned at once.
+        A resumed run that is complete is left as it is: its exit code is returned at once. When the run folder fails on
+        the way, the run is ``paused`` and the code is 1. Raises ``Failure`` ``run.unwritable`` when it fails before.
         """
         taking_up = TakingUp(self.hub, self.run_dir) if self.reason == "resume" else None
         try:
@@ -91,7 +102,10 @@ class Runner:
                 if taking_up.nothing_to_do:
                     return self._exit_code_before
             return await self._drive(taking_up)
-        except Failure as failure:
+        except (Failure, BaseExceptionGroup) as problem:
+            failure = first_failure(problem)
+            if failure is None:
+                raise
             return self._fail(failure)
         finally:
             self.hub.close()
@@ -103,9 +117,13 @@ class Runner:
                 await self._foreman.commanded()
         if taking_up is None or taking_up.needs_server:
             async with connected(self.hub, self.plan, self._clock, self._credentials, self.run_dir) as connection:
-                if taking_up is not None:
-                    await taking_up.begin(connection)
-                await self._work(connection)
+                await check_disk(self.hub, self.plan, self.run_dir, connection.desk.shelf)
+                self._begun = True
+                async with stepping_back(connection.desk):
+                    if taking_up is not None:
+                        await taking_up.begin(connection)
+                    await self._work(connection)
+        self._begun = True
         return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)
 
     @property
@@ -145,6 +163,9 @@ class Runner:
 
     def _fail(self, failure: Failure) -> int:
         """Record that the run could not begin or go on, as far as the disk allows."""
+        if failure.code == "run.unwritable" and self._begun:
+            self.paused = pause(self.hub, self.run_dir, failure)
+            return self.paused.exit_code
         code = failure.exit_code
         if failure.code != "run.unwritable":
             if failure.code.startswith("server."):

@@ -130,7 +130,7 @@ def _fold_run(state: State, fact: e.Fact, at: datetime) -> State:
                 validated=None, findings=(),
             )  # fmt: skip
         case e.RunSettled():
-            run = replace(run, settled_at=at)
+            run = replace(run, settled_at=at, archive=None)
         case e.SuiteRan():
             others = tuple(suite for suite in run.suites if suite.label != fact.suite.label)
             run = replace(run, suites=(*others, fact.suite))

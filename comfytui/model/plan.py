@@ -49,5 +49,7 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     workflow: Workflow
     policy: QueuePolicy
     server: ServerPlan
+    mark: str = ""
+    """Eight random hexadecimal digits: run ids of two machines that share a server may be the same, marks are not."""
     retry: dict[FailureClass, RetryRule] = {}
     """What is changed of the table of failure classes (``[retry]``)."""

@@ -212,12 +212,19 @@ def digest(workflow: Workflow) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def prefix_for(run_id: str, scene_folder: str, attempt: int) -> str:
-    """Return the file name prefix of one attempt, such as ``comfytui/20261123-031200/scene-001-a1``.
+def prefix_for(run_id: str, scene_folder: str, attempt: int, mark: str = "") -> str:
+    """Return the file name prefix of one attempt, such as ``comfytui/20261123-031200-5f0c9a21/scene-001-a1``.
 
-    Unique per run, scene and attempt, so that neither an old frame nor a cached result can be taken for a new one.
+    Unique per run, scene and attempt, so that neither an old frame nor a cached result can be taken for a new one. Run
+    ids are unique in one runs folder only: ``mark`` (:attr:`RunPlan.mark`) tells runs of the same second apart that
+    share a server's output folder.
     """
-    return f"comfytui/{file_name(run_id)}/{file_name(scene_folder)}-a{attempt}"
+    return f"comfytui/{file_name(marked(run_id, mark))}/{file_name(scene_folder)}-a{attempt}"
+
+
+def marked(run_id: str, mark: str) -> str:
+    """Return the name of a run that no other run has, wherever it was opened: its id and its ``mark``, if any."""
+    return f"{run_id}-{mark}" if mark else run_id
 
 
 def seed_for(seed: int | None, run_id: str, scene_id: str, attempt: int) -> int:

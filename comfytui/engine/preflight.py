@@ -1,0 +1,80 @@
+"""Before the first prompt: the run folder takes what is written, the frames can be read, and there is room for them."""
+
+import os
+from pathlib import Path
+
+from anyio import to_thread
+
+from comfytui.engine.hub import Hub
+from comfytui.engine.shelves import EitherShelf, Shelf
+from comfytui.errors import Failure
+from comfytui.model import events as e
+from comfytui.model.plan import RunPlan
+from comfytui.model.space import Estimate, estimate
+from comfytui.records.faults import why
+from comfytui.records.room import free_bytes, prove_writable, same_disk
+from comfytui.records.rundir import RunDir
+
+TIGHT = 2.0
+"""A disk with less than this many times what is needed is warned of: another attempt keeps its frames too."""
+
+
+async def check_disk(hub: Hub, plan: RunPlan, run_dir: RunDir, shelf: Shelf) -> None:
+    """Return when the disks are fit for what the run still has to do; a doubt is a warning among the facts.
+
+    Raises ``Failure``: ``run.unwritable``, ``disk.space``, and ``config.value`` for an output folder that a person
+    named and that cannot be read.
+    """
+    for folder in (run_dir.path, run_dir.archive.parent):
+        await to_thread.run_sync(prove_writable, folder)
+    output = shelf.output_dir if isinstance(shelf, EitherShelf) else None
+    if output is not None and (fault := await to_thread.run_sync(_unreadable, output)):
+        if plan.server.output_dir is not None:
+            raise Failure("config.value", place=f"--output-dir {output}", why=fault)
+        text = f"The output folder {output} cannot be read ({fault}): reported frames are fetched over HTTP"
+        hub.publish(e.RunNoted(level="warning", text=text))
+    needed = estimate(plan.workflow, hub.state.scenes)
+    for place, amount in await to_thread.run_sync(_demands, needed, run_dir.path, output):
+        free = await to_thread.run_sync(free_bytes, place)
+        if (warning := judged(place, free, amount, needed.basis, run=str(run_dir.path))) is not None:
+            hub.publish(e.RunNoted(level="warning", text=warning))
+
+
+def judged(place: Path, free: int | None, needed: int, basis: str, *, run: str) -> str | None:
+    """Return a warning for a disk that is tight, or whose ``free`` bytes nobody knows; ``None`` for one with room.
+
+    Raises ``Failure`` ``disk.space`` when less than the ``needed`` bytes are free. Pure.
+    """
+    if free is None:
+        return f"The free space at {place} cannot be told; about {in_words(needed)} are needed ({basis})"
+    if free < needed:
+        raise Failure(
+            "disk.space", place=str(place), free=in_words(free), needed=in_words(needed), basis=basis, run=run
+        )
+    if free < needed * TIGHT:
+        return f"Space is tight at {place}: {in_words(free)} free, about {in_words(needed)} needed ({basis})"
+    return None
+
+
+def in_words(size: int) -> str:
+    """Return ``size`` bytes in MB or GB (of 1024), as disks are spoken of."""
+    return f"{size / 2**20:.0f} MB" if size < 10 * 2**30 else f"{size / 2**30:.1f} GB"
+
+
+def _demands(needed: Estimate, runs: Path, output: Path | None) -> list[tuple[Path, int]]:
+    """Return each disk (by a folder on it) with the bytes that it must take; nothing is asked where none come."""
+    if output is None or not needed.frames:
+        return [(runs, needed.runs)]
+    if same_disk(runs, output):
+        return [(runs, needed.runs + needed.frames)]
+    return [(runs, needed.runs), (output, needed.frames)]
+
+
+def _unreadable(folder: Path) -> str:
+    """Return why the files of ``folder`` cannot be listed; empty when they can."""
+    try:
+        with os.scandir(folder) as entries:
+            next(entries, None)
+    except OSError as fault:
+        return why(fault)
+    return ""
