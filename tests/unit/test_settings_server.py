@@ -1,4 +1,4 @@
-"""The table ``[server]``: the command that starts ComfyUI, whose it is, and what is said of a value that is of no use."""
+"""The table ``[server]``: the command that starts ComfyUI, whose it is, and what is said of unusable values."""
 
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def test_what_is_of_no_use_is_named_by_its_place(tmp_path: Path, table: str, pla
 def test_a_server_that_is_neither_text_nor_table(tmp_path: Path) -> None:
     file = tmp_path / "comfytui.toml"
     file.write_text("server = 3")
-    with pytest.raises(Failure, match="server in .* 3 is not text"):
+    with pytest.raises(Failure, match=r"server in .* 3 is not text"):
         from_file(file)
 
 
