@@ -54,16 +54,25 @@ def inside(folder: Path, subfolder: str, filename: str) -> Path | None:
     either kind of slash. Absolute parts, ``..``, drive letters, NUL and other control characters, device names,
     over-long names and symbolic links that leave the folder are refused. Nothing is created.
     """
-    if not filename or "/" in filename or "\\" in filename:
-        return None
-    parts = [*PurePosixPath(subfolder.replace("\\", "/")).parts, filename]
-    if any(not _fit_part(part) for part in parts):
+    relative = below(subfolder, filename)
+    if relative is None:
         return None
     try:
-        path = folder.joinpath(*parts)
+        path = folder / relative
         return path if path.resolve().is_relative_to(folder.resolve()) else None
     except (OSError, ValueError, RuntimeError):  # a loop of links, a name the file system cannot hold
         return None
+
+
+def below(subfolder: str, filename: str) -> PurePosixPath | None:
+    """Return ``subfolder / filename`` when no such name could lead out of a folder, else ``None``. No disk is asked.
+
+    What links on a disk do is for :func:`inside` to see.
+    """
+    if not filename or "/" in filename or "\\" in filename:
+        return None
+    parts = [*PurePosixPath(subfolder.replace("\\", "/")).parts, filename]
+    return PurePosixPath(*parts) if all(map(_fit_part, parts)) else None
 
 
 def _fit_part(part: str) -> bool:

@@ -58,6 +58,7 @@ class FrameCollector:
         self._fresh: dict[str, float] = {}
         self._taken: dict[str, tuple[Collected, Stamp | None]] = {}
         self._failed: dict[str, Uncollected] = {}
+        self._unsafe: set[str] = set()
         self._stirred = anyio.Event()
 
     # --- while it executes ---------------------------------------------------------------------------------------
@@ -102,8 +103,7 @@ class FrameCollector:
         """
         wanted, unsafe = wanted_of(reported)
         for name in dict.fromkeys(u.name for u in unsafe):
-            shown = plain(name, 200)
-            self._refuse(shown, "unsafe", Failure("frame.unsafe_name", name=shown).what)
+            self._refuse(name, "unsafe", Failure("frame.unsafe_name", name=plain(name, 200)).what)
         deadline = self._clock.monotonic() + patience
         looks = 0
         while True:
@@ -125,7 +125,7 @@ class FrameCollector:
         lines = []
         for name, failure in sorted(self._failed.items()):
             lines.append(f"{plain(name)}: {failure.reason}: {failure.why}")
-            if failure.reason in ("missing", "taken"):
+            if failure.reason in ("missing", "taken", "unsafe"):
                 continue
             wanted = self._wanted.get(name)
             got = await self._shelf.take(wanted, self.target / name, "anything") if wanted else None
@@ -136,7 +136,7 @@ class FrameCollector:
     # --- the parts -----------------------------------------------------------------------------------------------
 
     async def _look(self, reported: list[Wanted]) -> list[Wanted]:
-        """Try to take everything not yet taken; return what is still lacking."""
+        """Try to take everything not yet taken; return what is still lacking. What may never be read is refused."""
         others = await self._shelf.unreported(self._prefix, reported) if self._stem else []
         self._wanted = {w.name: w for w in together(reported, others)}
         lacking: list[Wanted] = []
@@ -147,8 +147,13 @@ class FrameCollector:
 
         async with anyio.create_task_group() as tasks:
             for wanted in self._wanted.values():
-                tasks.start_soon(attend, wanted)
-        return lacking
+                if wanted.name not in self._unsafe:
+                    tasks.start_soon(attend, wanted)
+        unsafe = [wanted for wanted in lacking if self._failed[wanted.name].reason == "unsafe"]
+        for wanted in unsafe:
+            self._unsafe.add(wanted.name)
+            self._refuse(wanted.name, "unsafe", self._failed[wanted.name].why)
+        return [wanted for wanted in lacking if wanted not in unsafe]
 
     async def _settled_copy(self, wanted: Wanted) -> bool:
         """Tell whether the frame is taken and its source has not changed since."""
@@ -189,7 +194,7 @@ class FrameCollector:
         self._refuse(wanted.name, "missing" if missing else "truncated", why)
 
     def _refuse(self, name: str, state: Literal["truncated", "missing", "unsafe"], why: str) -> None:
-        self._voice.tell(FrameRefused, name=name, state=state, why=why)
+        self._voice.tell(FrameRefused, name=plain(name, 200), state=state, why=why)
 
     async def _until_stirred(self, seconds: float | None) -> None:
         """Return at the next change in the folder, or after ``seconds``."""

@@ -18,7 +18,7 @@ from comfytui.sources.comfy.wire import OutputFile
 from comfytui.sources.frames.collect import Accept, Collected, Uncollected, collect, collect_stream
 from comfytui.sources.frames.folder import stamp
 from comfytui.sources.frames.tracker import belongs
-from comfytui.untrusted import file_name, inside
+from comfytui.untrusted import below, file_name, inside
 
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$')
 
@@ -76,7 +76,7 @@ class DiskShelf:
         """Copy the frame; raises ``Failure`` ``run.unwritable`` when the run folder's disk is at fault."""
         source = self._path(wanted.file)
         if source is None:
-            return Uncollected(name=wanted.name, reason="missing", why="its name leads out of the output folder")
+            return Uncollected(name=wanted.name, reason="unsafe", why="it leads out of the output folder")
         return await to_thread.run_sync(collect, source, target, accept, limiter=self._limit)
 
     async def stamp(self, wanted: Wanted) -> Stamp | None:
@@ -144,7 +144,7 @@ class EitherShelf:
     async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
         """Copy the frame, or fetch it when history reports it and it is not on the disk."""
         got = await self._disk.take(wanted, target, accept)
-        if isinstance(got, Uncollected) and got.reason == "missing" and wanted.file.node:
+        if isinstance(got, Uncollected) and got.reason in ("missing", "unsafe") and wanted.file.node:
             fetched = await self._http.take(wanted, target, accept)
             return fetched if isinstance(fetched, Collected) or fetched.reason == "not_whole" else got
         return got
@@ -176,7 +176,7 @@ def wanted_of(files: Sequence[OutputFile]) -> tuple[list[Wanted], list[Unsafe]]:
         if file.type != "output" or place in seen:
             continue
         seen.add(place)
-        if inside(Path(), file.subfolder, file.filename) is None:
+        if below(file.subfolder, file.filename) is None:
             unsafe.append(Unsafe(name=f"{file.subfolder}/{file.filename}" if file.subfolder else file.filename))
         else:
             wanted.append(Wanted(name=file.filename, file=file))

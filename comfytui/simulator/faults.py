@@ -189,9 +189,13 @@ class LateFrame(PromptFault):
 
 @dataclass(frozen=True, kw_only=True)
 class HostileNames(PromptFault):
-    """The outputs name files that nobody should join to a path; `replace`: instead of the true ones."""
+    """The outputs name files that nobody should join to a path; `replace`: instead of the true ones.
+
+    `folders` are subfolders, each with a file of a harmless name in it.
+    """
 
     names: tuple[str, ...] = HOSTILE_NAMES
+    folders: tuple[str, ...] = ()
     replace: bool = False
 
 

@@ -254,7 +254,7 @@ async def test_a_trickle_is_given_up() -> None:
         (Answered(path="/prompt", status=401), "server.auth", False, 0),
         (Answered(path="/prompt", status=413), "server.reply", False, 0),
         (Answered.redirect(path="/prompt"), "server.auth", False, 0),
-        (Answered.login_page(path="/prompt"), "server.not_comfyui", True, 0),
+        (Answered.login_page(path="/prompt"), "server.auth", True, 0),
         (BrokenJson(path="/prompt"), "server.reply", True, 1),
         (WrongTypes(path="/prompt"), "server.reply", True, 1),
     ],

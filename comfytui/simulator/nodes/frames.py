@@ -71,7 +71,8 @@ class SavePlan:
         hostile = kind_of(self.faults, HostileNames)
         if hostile is None:
             return items
-        foreign = [{"filename": name, "subfolder": "", "type": "output"} for name in hostile.names]
+        places = [("", name) for name in hostile.names] + [(folder, "frame_00001_.png") for folder in hostile.folders]
+        foreign = [{"filename": name, "subfolder": folder, "type": "output"} for folder, name in places]
         return foreign if hostile.replace else items + foreign
 
     def _is(self, index: int, frame: int) -> bool:

@@ -27,15 +27,17 @@ async def read_body(answer: httpx.Response, limit: int) -> bytes:
     return bytes(body)
 
 
-async def read_head(answer: httpx.Response, limit: int = 2000) -> str:
-    """Return the beginning of a body as text, to quote it; empty when it is compressed."""
-    if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        return ""
+async def read_head(answer: httpx.Response, limit: int) -> str:
+    """Return the beginning of a body as text, at most ``limit`` bytes of it; empty when its compression is odd."""
     head = b""
-    async for piece in answer.aiter_raw():
-        head += piece
-        if len(head) >= limit:
-            break
+    try:
+        inflater = _inflater(answer)
+        async for piece in answer.aiter_raw():
+            head += inflater.decompress(piece, limit - len(head)) if inflater else piece
+            if len(head) >= limit or (inflater and inflater.eof):
+                break
+    except (NoAnswer, zlib.error):
+        return ""
     return head[:limit].decode("utf-8", "replace")
 
 

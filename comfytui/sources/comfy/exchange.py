@@ -21,6 +21,9 @@ PATIENCE = 6
 TRICKLE = 4096
 """Bytes a second that a file must come with on average, once the patience is used up."""
 
+SAYING, PAGE = 2_000, 65_536
+"""Bytes of a refusal that are quoted, and of a web page that are searched for a login."""
+
 _Read = TypeVar("_Read")
 
 
@@ -151,7 +154,8 @@ class Exchange:
         return TransportFailure("server.not_comfyui", server=self._address.url, why=why, status=status)
 
     async def _failure(self, request: str, answer: httpx.Response) -> TransportFailure | None:
-        said = "" if answer.is_success else await read_head(answer)
+        page = answer.headers.get("content-type", "").lower().startswith("text/html")
+        said = await read_head(answer, PAGE if page else SAYING) if page or not answer.is_success else ""
         return of_answer(self._address, request, answer, said)
 
     def _opened(self) -> httpx.AsyncClient:

@@ -1,5 +1,6 @@
 """What went wrong between us and the server, as failures that a user can read: one place decides which."""
 
+import re
 import ssl
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from comfytui.untrusted import plain
 LOGIN_STATUSES = frozenset({401, 403, 407, 511})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GATEWAY_STATUSES = frozenset({502, 503, 504})
+_LOGIN_PAGE = re.compile(r"""<input\b[^>]*\btype\s*=\s*["']?password\b""", re.I)
 REFUSED_BEFORE_ACTING = frozenset(range(300, 500))
 
 
@@ -83,13 +85,17 @@ def _why_no_connection(error: httpx.ConnectError) -> str:
 def of_answer(address: ServerAddress, request: str, answer: httpx.Response, text: str = "") -> TransportFailure | None:
     """Return the failure that status and headers of ``answer`` tell; ``None`` for a 2xx that is no web page.
 
-    ``text`` is the beginning of the body, which the failure quotes where that helps.
+    ``text`` is the beginning of the body, which the failure quotes where that helps; a web page that asks for a
+    password is told apart by it.
     """
     status, server = answer.status_code, address.url
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if 200 <= status < 300:
         if kind != "text/html":
             return None
+        if _LOGIN_PAGE.search(text):
+            why = f"it answered {request} with a login page"
+            return TransportFailure("server.auth", server=server, why=why, status=status, may_have_arrived=True)
         why = f"it answered {request} with a web page"
         return TransportFailure("server.not_comfyui", server=server, why=why, status=status, may_have_arrived=True)
     arrived = status not in REFUSED_BEFORE_ACTING

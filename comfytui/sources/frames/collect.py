@@ -23,7 +23,7 @@ from comfytui.sources.frames.verify import CHUNK, Proof, open_source
 Accept = Literal["whole", "unproven", "anything"]
 """What may be kept: only what is proven whole; also what has no structural proof (once it has settled); or anything."""
 
-Reason = Literal["missing", "unreadable", "changed", "not_whole", "taken", "too_large"]
+Reason = Literal["missing", "unreadable", "changed", "not_whole", "taken", "too_large", "unsafe"]
 
 #: A stream that is longer than this is cut off: no frame is, but a server may be hostile.
 LARGEST_STREAM = 64 << 30
@@ -50,6 +50,7 @@ class Uncollected(Struct, frozen=True, kw_only=True):
 
     ``missing``, ``unreadable`` and ``changed`` (while it was read) are the source's, and may pass: try again.
     ``not_whole``: the ``proof`` says what is missing. ``taken``: a file of other content has that name already.
+    ``unsafe``: it leads out of the folder that it is said to be in, and was not touched.
     """
 
     name: str
