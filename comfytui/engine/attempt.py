@@ -160,7 +160,7 @@ class AttemptDriver:
             frame_count=brief.expected_frames,
         )
         prompt = render(self._desk.workflow, values)
-        return await submit(self._desk, prompt, attempt.prompt_id, perhaps_sent=self._taken_over)
+        return await submit(self._desk, prompt, attempt.prompt_id, self.signals, perhaps_sent=self._taken_over)
 
     async def _upload_keyframe(self) -> str:
         """Put the scene's keyframe onto the server; return the name that LoadImage knows it by, empty without one."""

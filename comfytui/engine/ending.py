@@ -121,7 +121,10 @@ def of_loss() -> Ending:
 
 def of_failure(problem: Failure) -> Ending:
     """Return the ending of a prompt that ``problem`` kept from being sent or watched."""
-    status: ExecutionStatus = "lost" if problem.code in ("server.lost", "server.unreachable") else "error"
+    statuses: dict[str, ExecutionStatus] = {
+        "server.lost": "lost", "server.unreachable": "lost", "prompt.interrupted": "interrupted",
+    }  # fmt: skip
+    status = statuses.get(problem.code, "error")
     return Ending(status=status, error=_told(problem))
 
 

@@ -8,39 +8,58 @@ been asked for it.
 from typing import Any
 
 from comfytui.engine.desk import Desk
+from comfytui.engine.signals import PromptSignals
 from comfytui.errors import Failure
 from comfytui.sources.comfy.failures import TransportFailure
 from comfytui.sources.comfy.wire import PromptRejection, PromptReply
 
+AWAY = ("server.unreachable", "server.timeout")
+"""Failures of a connection: nothing is wrong with the request."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-"""Seconds between two tries to reach a server that does not answer."""
+"""Seconds between two tries while the server answers other requests."""
+WITHDRAWAL = 5.0
+"""Seconds for taking a prompt off again that was cancelled before it was known to have arrived."""
 
 
 async def submit(
-    desk: Desk, prompt: dict[str, Any], prompt_id: str, *, perhaps_sent: bool = False
+    desk: Desk, prompt: dict[str, Any], prompt_id: str, signals: PromptSignals, *, perhaps_sent: bool = False
 ) -> PromptReply | PromptRejection:
     """Post ``prompt`` under ``prompt_id``, waiting for a server that is away; return what the server said.
 
-    ``perhaps_sent``: somebody may have posted it before. Raises ``Failure`` ``server.lost`` when the server stays away
-    for ``server_wait_seconds``, and other failures as they come.
+    ``perhaps_sent``: somebody may have posted it before. Raises ``Failure``: ``server.lost`` when the server stays away
+    for ``server_wait_seconds``, ``prompt.interrupted`` when ``signals`` tell of a cancellation meanwhile, and others as
+    they come while the server is there.
     """
-    began = desk.clock.monotonic()
-    pause = FIRST_PAUSE
-    arrived_perhaps = perhaps_sent
+    pause, waited = FIRST_PAUSE, 0.0
     while True:
         try:
-            if arrived_perhaps and await known(desk, prompt_id):
+            if perhaps_sent and await known(desk, prompt_id):
                 return PromptReply(prompt_id=prompt_id, number=None, warnings=())
-            arrived_perhaps = False
+            perhaps_sent = False
             return await desk.http.submit(prompt, prompt_id, desk.client_id)
         except Failure as failure:
-            if failure.code not in ("server.unreachable", "server.timeout"):
-                raise
-            arrived_perhaps = arrived_perhaps or getattr(failure, "may_have_arrived", False)
-            if desk.clock.monotonic() - began + pause > desk.policy.server_wait_seconds:
+            perhaps_sent = perhaps_sent or getattr(failure, "may_have_arrived", False)
+            if await desk.server.answers():
+                waited += pause
+                if failure.code not in AWAY:
+                    raise
+                if waited > desk.policy.server_wait_seconds:
+                    raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
+                await signals.wait(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+            elif not await _back(desk, signals):
                 raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
-        await desk.clock.sleep(pause)
-        pause = min(LONGEST_PAUSE, pause * 2)
+        if signals.cancelled:
+            if perhaps_sent and not desk.server.away:
+                await withdraw(desk, prompt_id, within=WITHDRAWAL)
+            raise Failure("prompt.interrupted")
+
+
+async def _back(desk: Desk, signals: PromptSignals) -> bool:
+    """Wait while the server is away; return whether it is still to be waited for, or there (or ``signals`` cancel)."""
+    while desk.server.away and not desk.server.lost and not signals.cancelled:
+        await signals.wait(max(1.0, desk.policy.server_wait_seconds))
+    return not desk.server.lost
 
 
 async def known(desk: Desk, prompt_id: str) -> bool:
