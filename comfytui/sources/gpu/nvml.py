@@ -1,5 +1,7 @@
 """NVIDIA's management library, by nvidia-ml-py: the first to be asked about GPUs of this machine."""
 
+import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,11 +14,27 @@ from comfytui.untrusted import plain
 PATIENCE = 3.0
 
 
+#: Where Linux shows that NVIDIA's driver is loaded; the last is WSL's way to the driver of Windows.
+DRIVER_SIGNS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")
+
+
 def load_pynvml() -> Any:
-    """Return the module ``pynvml``; loaded only when it is needed, because it takes up to 40 ms."""
+    """Return the module ``pynvml``; loaded only when it is needed, because it takes 40 to 150 ms.
+
+    Raises ``ImportError`` where there is no driver that it could ask.
+    """
+    if "pynvml" not in sys.modules and not driver_may_be_here():
+        raise ImportError("NVIDIA's driver is not loaded on this machine")
     import pynvml
 
     return pynvml
+
+
+def driver_may_be_here() -> bool:
+    """Return whether this machine may have NVIDIA's driver: as far as its system tells at no cost."""
+    if sys.platform == "darwin":
+        return False
+    return sys.platform != "linux" or any(os.path.exists(sign) for sign in DRIVER_SIGNS)  # noqa: PTH110 - of devices
 
 
 class Nvml:
