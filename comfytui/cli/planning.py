@@ -78,6 +78,7 @@ def make_plan(
         workflow=order.workflow,
         policy=settings.policy,
         server=_server(settings, simulator_speed),
+        retry=dict(settings.retry),
         mark=mark,
     )
 

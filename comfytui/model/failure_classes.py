@@ -90,7 +90,7 @@ def note_after(attempt: Attempt) -> str:
 
 
 _IN_WORDS: dict[RetryRule, str] = {
-    "never": "never",
+    "never": "no",
     "budget": "within `--retry-budget`",
     "free": f"yes, without costing the budget, at most {FREE_RETRIES} times a scene",
 }

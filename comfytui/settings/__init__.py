@@ -10,6 +10,7 @@ from comfytui.settings.layers import Layer, find_file, from_environment, from_fi
 from comfytui.settings.table import DEFAULT_SERVER, QUEUE, SIMULATOR
 
 if TYPE_CHECKING:
+    from comfytui.model.failure_classes import FailureClass, RetryRule
     from comfytui.model.policy import QueuePolicy
     from comfytui.settings.server_table import ServerStart
 
@@ -38,6 +39,8 @@ class Settings:
     keymap: Mapping[str, str] = field(default_factory=dict)
     start: "ServerStart | None" = None
     """How ComfyUI is started where nothing answers at ``server``."""
+    retry: "Mapping[FailureClass, RetryRule]" = field(default_factory=dict)
+    """What is changed of the table of failure classes."""
 
     @property
     def simulated(self) -> bool:
@@ -93,6 +96,7 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         ascii=said.get("ascii", False),
         keymap=keymap,
         start=said.get("start"),
+        retry=said.get("retry", {}),
     )
 
 

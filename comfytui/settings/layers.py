@@ -104,6 +104,10 @@ def from_file(path: Path) -> Layer:
         values[setting.name] = _checked(setting, value, _at(key, path), path.absolute().parent)
     if server is not None:
         values |= _server(server, path)
+    if "retry" in tables:
+        from comfytui.settings.retry_table import read_retry_table
+
+        values["retry"] = read_retry_table(tables["retry"], path)
     return Layer(values, tables.get("bindings"), _keymap(tables.get("keymap", {}), path))
 
 

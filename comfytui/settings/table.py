@@ -107,8 +107,7 @@ QUEUE = (
     Setting(
         "stall_timeout",
         "whole",
-        "Seconds without progress, frame or GPU activity until a prompt is stalled (else 5 x the run's p95, at least 60);"
-        " 0 = never.",
+        "Seconds without progress, frame or GPU activity until a prompt is stalled; 0 = never.",
         "SECONDS",
         policy="stall_seconds",
     ),
@@ -191,7 +190,7 @@ QUEUE = (
 SETTINGS = (*PLACES, *LOOKS, *QUEUE)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_KEY = {setting.key: setting for setting in SETTINGS}
-TABLES = ("queue", "bindings", "keymap")
+TABLES = ("queue", "bindings", "keymap", "retry")
 """The tables of ``comfytui.toml``; ``server`` may be one too."""
 
 SERVER_KEYS = {

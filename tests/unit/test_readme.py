@@ -7,11 +7,17 @@ import pytest
 
 from comfytui.errors import REGISTRY, registry_markdown
 from comfytui.faces.tui.keys import key_table_markdown
+from comfytui.model.failure_classes import failure_classes_markdown
 from comfytui.settings.reference import settings_markdown
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GENERATED = {"keys": key_table_markdown, "settings": settings_markdown, "errors": registry_markdown}
+GENERATED = {
+    "keys": key_table_markdown,
+    "retry": failure_classes_markdown,
+    "settings": settings_markdown,
+    "errors": registry_markdown,
+}
 
 
 def test_the_two_lines_of_a_newcomer() -> None:

@@ -357,3 +357,38 @@ def test_headers_that_cannot_be_used_are_told_without_them(text: str) -> None:
     fault = failure(headers_of, {"COMFYTUI_HEADERS": text})
     assert fault.what.startswith("The variable COMFYTUI_HEADERS is not usable: ")
     assert "hidden" not in str(fault)
+
+
+# --- [retry] -----------------------------------------------------------------------------------------------------
+
+
+def test_rules_of_failure_classes_are_changed_one_by_one(tmp_path: Path) -> None:
+    file = tmp_path / "comfytui.toml"
+    file.write_text('[retry]\nerror = "never"\noom = "budget"\ninterrupted = "free"\n')
+    assert load({}, {}, tmp_path).retry == {"error": "never", "oom": "budget", "interrupted": "free"}
+    assert merge([], tmp_path).retry == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "why"),
+    [
+        ('eror = "never"', "retry.eror", "there is no such failure class; did you mean `error`?"),
+        ('x = "never"', "retry.x", "there is no such failure class; there are short, cached, error, oom, timeout"),
+        ('error = "maybe"', "retry.error", "'maybe' is none of never, budget, free"),
+        ("error = 3", "retry.error", "3 is none of never, budget, free"),
+        ('[retry.error]\nx = "y"', "retry.error", "a table is none of"),
+    ],
+)
+def test_a_retry_table_that_cannot_be_used_names_the_place(tmp_path: Path, text: str, place: str, why: str) -> None:
+    file = tmp_path / "comfytui.toml"
+    file.write_text(f"[retry]\n{text}\n")
+    found = failure(from_file, file)
+    assert found.code == "config.value"
+    assert found.what.startswith(f"{place} in {file} is not usable: ")
+    assert why in found.what
+
+
+def test_retry_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "comfytui.toml"
+    file.write_text('retry = "never"\n')
+    assert "where a table [retry] belongs" in failure(from_file, file).what
