@@ -13,6 +13,7 @@ from comfytui.model.plan import RunPlan, ServerPlan
 from comfytui.model.story import Scene, Story, decode_story, load_story, sample_story
 from comfytui.model.workflow import Workflow, load_workflow
 from comfytui.settings import Settings
+from comfytui.untrusted import plain
 
 SAMPLE_NAME = "sample-story.json"
 
@@ -71,7 +72,7 @@ def make_plan(
             logline=story.logline,
             directors_vision=story.directors_vision,
             generator=story.generator,
-            file=story.file,
+            file=plain(story.file),
             warnings=story.warnings,
         ),
         scenes=tuple(_brief(scene, floor) for scene in story.scenes),

@@ -143,6 +143,7 @@ class Foreman:
 
     def command(self, command: c.AnyCommand) -> None:
         """Do what ``command`` asks, or refuse it; either way a ``CommandAnswered`` fact tells."""
+        command = c.made_plain(command)
         why_not = self._refusal(command)
         self._hub.publish(
             e.CommandAnswered(id=command.id, command=c.describe(command), accepted=not why_not, why=why_not)

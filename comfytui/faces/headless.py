@@ -27,6 +27,7 @@ SAMPLE_INTERVAL = 5.0
 """Seconds between two lines about the same moving figure; one second when ``verbose``."""
 
 _NARROWEST, _WIDEST = 9, 24
+_LONGEST_TEXT = 100_000
 _PREFIXES = {"warning": "WARNING: ", "error": "ERROR: "}
 
 
@@ -200,7 +201,7 @@ class JsonFormatter:
             case Envelope():
                 self.state = fold(self.state, item)
                 told = item.is_fact or (self._caught_up and self._thinned.lets(item))
-                return [encode(item).decode()] if told else []
+                return [_plainly(encode(item).decode())] if told else []
 
     def finalize(self) -> list[str]:
         """Return the summary, as the last line."""
@@ -209,7 +210,25 @@ class JsonFormatter:
 
 def json_line(**body: object) -> str:
     """Return ``body`` as one line of JSON with the version."""
-    return msgspec.json.encode({"v": JSON_VERSION, **body}).decode()
+    return _plainly(msgspec.json.encode({"v": JSON_VERSION, **body}).decode())
+
+
+def _plainly(line: str) -> str:
+    """Return a line of JSON whose texts do nothing to a terminal, not even once it is decoded.
+
+    Texts are plain from the source on; but a journal may be somebody else's, and a folder may have any name.
+    """
+    if line.isascii() and "\\" not in line and "\x7f" not in line:
+        return line
+    return msgspec.json.encode(_plain_texts(msgspec.json.decode(line))).decode()
+
+
+def _plain_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain(value, _LONGEST_TEXT)
+    if isinstance(value, dict):
+        return {plain(key, _LONGEST_TEXT): _plain_texts(inner) for key, inner in value.items()}
+    return [_plain_texts(inner) for inner in value] if isinstance(value, list) else value
 
 
 def summary(state: State) -> dict[str, Any]:

@@ -1,6 +1,12 @@
 """What a face may ask of a runner. Each command is answered by a ``CommandAnswered`` event, never silently."""
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from comfytui.untrusted import plain
+
+MAX_TEXT = 100_000
+"""Characters of a text in a command: as many as a story may have in one."""
 
 
 class Command(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -39,6 +45,22 @@ class Stop(Command, frozen=True, kw_only=True, tag="stop"):
 
 
 AnyCommand = Rerun | Cancel | Hold | Release | Stop
+
+
+def made_plain(command: AnyCommand) -> AnyCommand:
+    """Return ``command`` with plain texts: whatever was pasted into it is recorded, shown and sent on."""
+    match command:
+        case Rerun():
+            prompt = None if command.prompt is None else plain(command.prompt, MAX_TEXT).strip()
+            return replace(command, id=plain(command.id), scenes=_plain(command.scenes), prompt=prompt)
+        case Cancel():
+            return replace(command, id=plain(command.id), scenes=_plain(command.scenes))
+        case _:
+            return replace(command, id=plain(command.id))
+
+
+def _plain(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(plain(text, MAX_TEXT) for text in texts)
 
 
 def describe(command: AnyCommand) -> str:

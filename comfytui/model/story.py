@@ -213,11 +213,19 @@ def _with_keyframe(scene: Scene, at: int, folder: Path, file: str) -> Scene:
         try:
             found = folder / name
             if found.is_file():
-                return msgspec.structs.replace(scene, keyframe_file=str(found.resolve()))
+                return msgspec.structs.replace(scene, keyframe_file=_showable(found.resolve(), file, at))
         except (OSError, ValueError):  # a name that no file system can hold: it is not there
             continue
     place = f"{plain(scene.keyframe_path, 400)} (scenes[{at}].keyframePath)"
     raise Failure("story.keyframe_missing", file=file, scene=scene.id, path=place)
+
+
+def _showable(path: Path, file: str, at: int) -> str:
+    """Return ``path`` as text; it is recorded and shown, so it may hold nothing that acts on a terminal."""
+    if plain(str(path)) != str(path):
+        why = "the path of the picture holds characters that cannot be shown"
+        raise Failure("story.shape", file=file, place=f"scenes[{at}].keyframePath", why=why)
+    return str(path)
 
 
 def _text(value: str | None, file: str, place: str) -> str:
