@@ -78,8 +78,8 @@ def make_plan(
         scenes=tuple(_brief(scene, floor) for scene in story.scenes),
         workflow=order.workflow,
         policy=settings.policy,
-        server=_server(settings, simulator_speed),
         retry=dict(settings.retry),
+        server=_server(settings, simulator_speed),
         mark=mark,
     )
 

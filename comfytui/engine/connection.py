@@ -23,7 +23,7 @@ from comfytui.engine.vitals import watch_gpus
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import RunPlan, ServerPlan
-from comfytui.model.workflow import Workflow, prefix_for
+from comfytui.model.workflow import Workflow, marked, prefix_for
 from comfytui.records.rundir import RunDir
 from comfytui.sources.comfy.address import ServerAddress
 from comfytui.sources.comfy.connect import ServerFacts, check_server
@@ -45,6 +45,7 @@ class Connection:
     socket: ComfySocket
     gauges: Gauges
     server: ServerPlan
+    mark: str
     guard: ServerGuard | None
 
     def start(self, background: anyio.abc.TaskGroup) -> None:
@@ -57,7 +58,7 @@ class Connection:
         if self.guard is not None:
             background.start_soon(self.guard.keep_running)
         if isinstance(desk.shelf, EitherShelf):
-            folder = prefix_for(desk.hub.run_id, "any", 1).rpartition("/")[0]
+            folder = prefix_for(desk.hub.run_id, "any", 1, self.mark).rpartition("/")[0]
             background.start_soon(
                 watch_frames, desk, desk.shelf.output_dir / folder, desk.shelf.output_dir, self.server.watch
             )
@@ -84,13 +85,13 @@ async def connected(
     interval = plan.policy.gpu_interval_seconds
     async with reached(hub, plan.server, clock, credentials, logs=run_dir.logs, gpu_interval=interval) as line:
         await _check_nodes(line.http, plan.workflow)
-        client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{run_dir.path}").hex
+        client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{marked(str(run_dir.path), plan.mark)}").hex
         async with ComfySocket(line.http.address, client_id, clock) as socket:
-            desk = Desk(
             router = Router(hub, clock, plan.workflow)
             wait = plan.policy.server_wait_seconds
             watch = ServerWatch(hub, line.http, clock, wait=wait, on_change=router.presence)
             router.on_socket = watch.socket
+            desk = Desk(
                 hub=hub,
                 clock=clock,
                 http=line.http,
@@ -103,7 +104,9 @@ async def connected(
                 run_dir=run_dir,
                 client_id=client_id,
             )
-            yield Connection(desk=desk, socket=socket, gauges=line.gauges, server=plan.server, guard=line.guard)
+            yield Connection(
+                desk=desk, socket=socket, gauges=line.gauges, server=plan.server, mark=plan.mark, guard=line.guard
+            )  # fmt: skip
 
 
 @asynccontextmanager
