@@ -68,7 +68,7 @@ class Foreman:
                 scene=scene.id,
                 attempt=number,
                 prompt_id=str(uuid.uuid4()),
-                prefix=prefix_for(self._plan.run_id, scene.brief.folder, number),
+                prefix=prefix_for(self._plan.run_id, scene.brief.folder, number, self._plan.mark),
                 seed=fresh if scene.seed is None else scene.seed,
                 reason=submission.reason,
                 prompt=scene.prompt,

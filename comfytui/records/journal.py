@@ -4,8 +4,9 @@ What :meth:`Journal.append` has returned from is with the operating system and s
 what :meth:`Journal.sync` has returned from is on the disk and survives the death of the machine. Both may run at the
 same time in different threads; many appends share one sync (group commit).
 
-A line that was torn (the machine died in the middle of it, the disk was full) stays where it is as a line of its own:
-readers report it and go on. Nothing that was written is ever cut away.
+An append that fails (the disk is full) takes the piece that it wrote back again: nobody was told of it. A line that was
+torn all the same (the machine died in the middle of it, the disk does not even take back) stays where it is as a line
+of its own: readers report it and go on. No whole line is ever cut away.
 """
 
 import errno
@@ -47,18 +48,31 @@ class Journal:
     def append(self, envelope: Envelope) -> None:
         """Write ``envelope`` as one line and hand it to the operating system.
 
-        Raises ``Failure`` ``run.unwritable`` when the disk does not take it whole; what it took stays a line of its
-        own, before the next one.
+        Raises ``Failure`` ``run.unwritable`` when the disk does not take it whole; what it took is taken back, or else
+        stays a line of its own, before the next one.
         """
         line = encode(envelope) + b"\n"
-        rest = memoryview(b"\n" + line if self._torn else line)
+        whole = memoryview(b"\n" + line if self._torn else line)
+        rest = whole
         with writing(self.path.parent):
-            while rest:
-                written = self._file.write(rest)
-                if not written:
-                    raise OSError(errno.EIO, os.strerror(errno.EIO))
-                self._torn = rest[written - 1] != ord("\n")
-                rest = rest[written:]
+            try:
+                while rest:
+                    written = self._file.write(rest)
+                    if not written:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO))
+                    rest = rest[written:]
+            except OSError:
+                if len(rest) < len(whole):
+                    self._take_back(whole[: len(whole) - len(rest)])
+                raise
+        self._torn = False
+
+    def _take_back(self, piece: memoryview) -> None:
+        """Cut the ``piece`` of a line off the end again, if the disk lets us."""
+        try:
+            self._file.truncate(os.fstat(self._file.fileno()).st_size - len(piece))
+        except (OSError, ValueError):  # a device; a disk that turned read-only
+            self._torn = piece[-1] != ord("\n")
 
     def sync(self) -> None:
         """Return once everything appended before this call is on the disk. May be called from any thread.

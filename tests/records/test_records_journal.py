@@ -37,11 +37,20 @@ def write(path: Path, envelopes: list[Envelope]) -> None:
             journal.append(envelope)
 
 
+LAST = len(encode(note(2)))
+"""As many bytes as a line has without its line break."""
+
+
 class Flaky:
     """A file that takes ``room`` bytes and then fails with ``code``."""
 
-    def __init__(self, file: Any, room: int, code: int = errno.ENOSPC) -> None:
-        self.file, self.room, self.code = file, room, code
+    def __init__(self, file: Any, room: int, code: int = errno.ENOSPC, *, stubborn: bool = False) -> None:
+        self.file, self.room, self.code, self.stubborn = file, room, code, stubborn
+
+    def truncate(self, size: int) -> int:
+        if self.stubborn:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return int(self.file.truncate(size))
 
     def write(self, data: Any) -> int:
         if not self.room:
@@ -188,23 +197,26 @@ def test_problems_are_counted_beyond_those_that_are_listed(tmp_path: Path, monke
     assert (len(reading.problems), reading.corrupt) == (5, 50)
 
 
-@pytest.mark.parametrize("room", [0, 1, 10])
-def test_a_full_disk_is_a_failure_and_what_it_took_stays_apart(tmp_path: Path, room: int) -> None:
+@pytest.mark.parametrize("stubborn", [False, True])
+@pytest.mark.parametrize("room", [0, 1, 10, LAST])
+def test_a_full_disk_is_a_failure_and_what_it_took_is_taken_back(tmp_path: Path, room: int, stubborn: bool) -> None:
+    """A ``stubborn`` disk does not even take back; then what it took stays apart."""
     path = tmp_path / "events.jsonl"
     journal = Journal(path)
     journal.append(note(1))
     real = journal._file
-    journal._file = Flaky(real, room)  # type: ignore[assignment]
+    journal._file = Flaky(real, room, stubborn=stubborn)  # type: ignore[assignment]
     with pytest.raises(Failure) as told:
         journal.append(note(2))
     assert told.value.code == "run.unwritable"
     assert "No space left" in str(told.value)
+    assert path.read_bytes() == encode(note(1)) + b"\n" + (encode(note(2))[:room] if stubborn else b"")
     journal._file = real  # space was made
     journal.append(note(2))
     journal.close()
     reading = read(path)
-    assert [e.seq for e in reading] == [1, 2]
-    assert [p.line for p in reading.problems] == ([2] if room else [])
+    assert [e.seq for e in reading] == ([1, 2, 2] if stubborn and room == LAST else [1, 2])
+    assert [p.line for p in reading.problems] == ([2] if stubborn and 0 < room < LAST else [])
 
 
 def test_a_disk_that_takes_a_line_in_pieces_gets_all_of_it(tmp_path: Path) -> None:
