@@ -50,6 +50,9 @@ class TakingUp:
             found = {}
         for each in self._plan(found):
             self._tell(state, each)
+        for lost in self._lost:  # after the scenes are open again: whoever dies in between finds both once more
+            why = f"it {lost.why}"
+            self._hub.publish(e.FrameLost(scene=lost.scene, attempt=lost.attempt, name=lost.name, why=why))
         if state.run is not None and state.run.held:
             self._hub.publish(e.QueueHeld(held=False))
         await self._hub.synced()
@@ -62,10 +65,6 @@ class TakingUp:
             if scene.attempts:
                 self._hub.publish(e.RunNoted(scene=scene.id, text=f"Resumed, {each.action}: {each.why}"))
             return
-        for lost in self._lost:
-            attempt = scene.attempt(lost.attempt) if lost.scene == scene.id else None
-            if attempt is not None and lost.name not in attempt.lost:
-                self._hub.publish(e.FrameLost(scene=scene.id, attempt=lost.attempt, name=lost.name, why=lost.why))
         self._hub.publish(
             e.SceneReopened(scene=scene.id, reason=f"resumed: {each.why}", seed=scene.seed, prompt=scene.prompt)
         )

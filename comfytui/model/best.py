@@ -6,10 +6,9 @@ from comfytui.model.state import Attempt
 
 
 def best_attempt(attempts: Iterable[Attempt]) -> Attempt:
-    """Return the best of ``attempts``: the most frames proven whole (and not lost since), then success over failure,
-    then the earliest.
+    """Return the best of ``attempts``: the most frames proven whole, then success over failure, then the earliest.
 
     An attempt that has ended comes before any that has not: without telemetry it cannot be the record of a scene.
     Raises ``ValueError`` when there are none.
     """
-    return max(attempts, key=lambda a: (a.telemetry is not None, a.kept, a.succeeded, -a.number))
+    return max(attempts, key=lambda a: (a.telemetry is not None, a.proven, a.succeeded, -a.number))

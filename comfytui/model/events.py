@@ -386,7 +386,7 @@ class FrameRefused(AttemptFact, frozen=True, kw_only=True):
 
 
 class FrameLost(AttemptFact, frozen=True, kw_only=True):
-    """A frame that was collected and proven is not in the run folder any more, or is not what it was: ``why``."""
+    """A frame that was collected is not in the run folder any more, or is not what it was: it counts no longer."""
 
     name: str
     why: str

@@ -232,10 +232,9 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
                 state="proven" if frame.verified else "unproven", sha256=frame.sha256,
             )  # fmt: skip
             return _frame_row(folded, row)
-        case e.FrameRefused():
-            row = FrameRow(
-                scene=fact.scene, attempt=fact.attempt, name=fact.name, state=fact.state, at=at, why=fact.why
-            )
+        case e.FrameRefused() | e.FrameLost():
+            verdict = fact.state if isinstance(fact, e.FrameRefused) else "missing"
+            row = FrameRow(scene=fact.scene, attempt=fact.attempt, name=fact.name, state=verdict, at=at, why=fact.why)
             return _frame_row(folded, row)
         case e.ExecutionEnded():
             return _without_progress(folded, fact.scene)
@@ -315,12 +314,11 @@ def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
             )  # fmt: skip
         case e.FrameProven(frame=frame):
             others = tuple(f for f in a.frames if f.name != frame.name)
-            return replace(
-                a, frames=(*others, frame), refused=tuple(r for r in a.refused if r.name != frame.name),
-                lost=tuple(name for name in a.lost if name != frame.name),
-            )  # fmt: skip
+            return replace(a, frames=(*others, frame), refused=tuple(r for r in a.refused if r.name != frame.name))
         case e.FrameLost():
-            return a if fact.name in a.lost else replace(a, lost=(*a.lost, fact.name))
+            refusal = Refusal(name=fact.name, state="missing", why=fact.why)
+            kept = tuple(frame for frame in a.frames if frame.name != fact.name)
+            return replace(a, frames=kept, refused=(*(r for r in a.refused if r.name != fact.name), refusal))
         case e.FrameRefused():
             refusal = Refusal(name=fact.name, state=fact.state, why=fact.why)
             return replace(a, refused=(*(r for r in a.refused if r.name != fact.name), refusal))

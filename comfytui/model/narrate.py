@@ -145,7 +145,7 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
         case e.FrameRefused():
             return "warning", f"Frame {event.name} {event.state}: {event.why}", scene
         case e.FrameLost():
-            return "warning", f"Frame {event.name} of attempt {number} {event.why}", scene
+            return "warning", f"Frame {event.name} of attempt {number} is lost: {event.why}", scene
         case e.CopyForced():
             return "warning", f"Attempt {number}: frames copied unproven, see {event.debug_path}", scene
         case e.AttemptNoted():

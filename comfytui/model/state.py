@@ -74,8 +74,6 @@ class Attempt(Struct, frozen=True, kw_only=True):
     after: Measurement | None = None
     frames: tuple[Frame, ...] = ()
     refused: tuple[Refusal, ...] = ()
-    lost: tuple[str, ...] = ()
-    """The names of those of its frames that are not in the run folder any more as they were proven."""
     marker_waited: float = 0.0
     marker_path: str | None = None
     forced_debug_path: str | None = None
@@ -89,11 +87,6 @@ class Attempt(Struct, frozen=True, kw_only=True):
     def proven(self) -> int:
         """How many of its frames are proven whole."""
         return sum(frame.verified for frame in self.frames)
-
-    @property
-    def kept(self) -> int:
-        """How many of its frames are proven whole and still there."""
-        return sum(frame.verified and frame.name not in self.lost for frame in self.frames)
 
     @property
     def succeeded(self) -> bool:

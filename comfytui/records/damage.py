@@ -19,11 +19,11 @@ class LostFrame(NamedTuple):
 
 
 def lost_frames(run: RunDir, state: State) -> list[LostFrame]:
-    """Return the frames of the scenes that succeeded, of each its best attempt's, that are missing or were changed.
+    """Return the frames of the scenes that had succeeded, of each its best attempt's, that are missing or were changed.
 
     Every such frame is read, to be held to its SHA-256: blocking, for a worker thread. Raises nothing.
     """
-    return [lost for scene in state.scenes if scene.over and scene.success for lost in _lost_of(run, scene)]
+    return [lost for scene in state.scenes if scene.success for lost in _lost_of(run, scene)]
 
 
 def damage(lost: Iterable[LostFrame]) -> dict[str, str]:
@@ -45,6 +45,6 @@ def _lost_of(run: RunDir, scene: Scene) -> Iterator[LostFrame]:
     folder = run.frames(scene.brief.folder, best.number)
     for frame in sorted(best.frames, key=lambda frame: frame.name):
         path = folder / frame.name
-        wrong = frame_fault(path, frame, hashes=True) if path.exists() else "is missing"
+        wrong = frame_fault(path, frame, hashes=True) if path.exists() else "is missing now"
         if wrong is not None:
             yield LostFrame(scene.id, best.number, frame.name, wrong)

@@ -8,10 +8,11 @@ on, at a cost that does not grow, and :func:`rebuilt` makes the same bytes from 
 2] Frames=`` and the requeue are the two that the contract words otherwise.)
 
 **A run that is taken up again.** Parsers take the first match, so each scene's Telemetry line and the closing part
-(Scene summary, Artifact Index) may stand there only once. When a scene ends again, or the run settles again, the
-section that was written before is *superseded*. The file is a log while the run goes on: the new section is appended.
-When the run settles (``RunSettled``), and a section was superseded, the whole file is rebuilt from the journal without
-the superseded ones, and replaced atomically. So at rest the file always equals :func:`rebuilt`.
+(Scene summary, Artifact Index) may stand there only once. When a scene ends again, an attempt loses a frame after its
+end, or the run settles again, the section that was written before is *superseded*. The file is a log while the run
+goes on: the new section is appended. When the run settles (``RunSettled``), and a section was superseded, the whole
+file is rebuilt from the journal without the superseded ones, and replaced atomically. So at rest the file always
+equals :func:`rebuilt`.
 """
 
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ def section(event: e.AnyEvent) -> tuple[str, ...] | None:
     match event:
         case e.SceneEnded(scene=scene):
             return ("scene", scene)
+        case e.AttemptEnded(scene=scene, attempt=number) | e.FrameLost(scene=scene, attempt=number):
+            return ("attempt", scene, str(number))
         case e.RunSettled():
             return (CLOSING,)
         case _:
@@ -229,7 +232,7 @@ def _attempt_lines(event: e.AttemptFact, scene: Scene, attempt: Attempt) -> Iter
         case e.AttemptPlanned():
             again = f", {event.reason}" if event.reason else ""
             yield f"{mark} Prompt {event.prompt_id} seed={event.seed}{again}"
-        case e.AttemptEnded(telemetry=telemetry):
+        case e.AttemptEnded() | e.FrameLost() if (telemetry := attempt.telemetry) is not None:
             seconds = f"{telemetry.duration_seconds:.1f}s"
             frames = f"Frames={attempt.proven} Duration={seconds} Prefix={attempt.prefix}"
             yield f"[Scene {scene.id}][Attempt {attempt.number}] {frames}"

@@ -2,7 +2,7 @@
 
     python -m tests.faults.logged_simulator PORT OUTPUT_DIR LOG
 
-A line of the log is ``{"life": process id, "prompt": prompt id}``, written when the prompt leaves the executor, however.
+A line of the log is ``{"life": process id, "prompt": prompt id}``: it has ended, in whatever way.
 """
 
 import asyncio
