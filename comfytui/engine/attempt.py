@@ -2,6 +2,7 @@
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -150,6 +151,10 @@ class AttemptDriver:
             self._voice.note("note", "The server chose the prompt's id itself; a crash now could render it twice")
 
     async def _submit(self) -> PromptReply | PromptRejection:
+        ours, sent = self._voice.prompt_id, self._taken_over
+        return await submit(self._desk, self._make_prompt, ours, self.signals, perhaps_sent=sent)
+
+    async def _make_prompt(self) -> dict[str, Any]:
         attempt, brief = self._voice.attempt, self._scene.brief
         values = Values(
             prefix=attempt.prefix,
@@ -159,8 +164,7 @@ class AttemptDriver:
             seed=attempt.seed,
             frame_count=brief.expected_frames,
         )
-        prompt = render(self._desk.workflow, values)
-        return await submit(self._desk, prompt, attempt.prompt_id, self.signals, perhaps_sent=self._taken_over)
+        return render(self._desk.workflow, values)
 
     async def _upload_keyframe(self) -> str:
         """Put the scene's keyframe onto the server; return the name that LoadImage knows it by, empty without one."""
@@ -175,9 +179,10 @@ class AttemptDriver:
         """Collect the frames; return whether a successful prompt's frames were still lacking when time ran out."""
         if ending.status == "rejected":
             return False
-        if self._desk.policy.done_marker:
-            await await_marker(self._desk, self._voice)
         succeeded = ending.success_at is not None
+        if self._desk.policy.done_marker:  # a prompt that failed writes none any more
+            marker_patience = self._desk.policy.done_marker_timeout_seconds if succeeded else 0
+            await await_marker(self._desk, self._voice, float(marker_patience))
         patience = float(self._desk.policy.post_execution_timeout_seconds) if succeeded else FAILED_PATIENCE
         lacking = await self._collector.finish(ending.files, patience)
         if not (lacking and succeeded):

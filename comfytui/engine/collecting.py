@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import Literal
 
 import anyio
+from anyio import to_thread
+from msgspec.structs import replace
 
 from comfytui.clock import Clock
 from comfytui.engine.hub import Hub
 from comfytui.engine.rest import Rest
-from comfytui.engine.shelves import Shelf, Stamp, Wanted, on_disk, together, wanted_of
+from comfytui.engine.shelves import Brought, Shelf, Stamp, Wanted, on_disk, together, wanted_of
 from comfytui.engine.signals import wait_for
 from comfytui.engine.voice import AttemptVoice
 from comfytui.engine.waiting import RESOLUTION
 from comfytui.errors import Failure
 from comfytui.model.events import Frame, FrameProven, FrameRefused, FrameWriting
 from comfytui.model.policy import QueuePolicy
+from comfytui.records.atomic import put_in_place, temporary
+from comfytui.records.faults import writing
 from comfytui.sources.comfy.wire import OutputFile
-from comfytui.sources.frames.collect import Collected, Uncollected
+from comfytui.sources.frames.collect import Accept, Uncollected
 from comfytui.sources.frames.folder import FrameSeen
 from comfytui.sources.frames.tracker import belongs
 from comfytui.untrusted import plain
@@ -48,15 +52,15 @@ class FrameCollector:
         policy: QueuePolicy,
     ) -> None:
         self.target = target
-        self._voice, self._prefix, self._floor = voice, prefix, floor
         self.grew_at = float("-inf")
         """When (monotonic) a frame was last seen to grow."""
+        self._voice, self._prefix, self._floor = voice, prefix, floor
         self._shelf, self._hub, self._clock = shelf, hub, clock
         self._subfolder, _, self._stem = prefix.rpartition("/")
         self._rest = Rest(policy.stability_seconds, policy.stability_retries)
         self._wanted: dict[str, Wanted] = {}
         self._fresh: dict[str, float] = {}
-        self._taken: dict[str, tuple[Collected, Stamp | None]] = {}
+        self._taken: dict[str, Stamp | None] = {}
         self._failed: dict[str, Uncollected] = {}
         self._unsafe: set[str] = set()
         self._stirred = anyio.Event()
@@ -129,8 +133,8 @@ class FrameCollector:
                 continue
             wanted = self._wanted.get(name)
             got = await self._shelf.take(wanted, self.target / name, "anything") if wanted else None
-            if isinstance(got, Collected):
-                self._tell(got, verified=got.proof.whole)
+            if isinstance(got, Brought):
+                self._tell(got, verified=got.frame.proof.whole)
         return lines
 
     # --- the parts -----------------------------------------------------------------------------------------------
@@ -159,32 +163,45 @@ class FrameCollector:
         """Tell whether the frame is taken and its source has not changed since."""
         if wanted.name not in self._taken:
             return False
-        before = self._taken[wanted.name][1]
+        before = self._taken[wanted.name]
         now = await self._shelf.stamp(wanted) if before is not None else None
         return now is None or now == before
 
     async def _take(self, wanted: Wanted) -> bool:
         stamp = await self._shelf.stamp(wanted)
-        target = self.target / wanted.name
-        got = await self._shelf.take(wanted, target, "whole")
-        if isinstance(got, Uncollected) and got.reason == "taken" and wanted.name in self._taken:
-            # The producer wrote it once more after we took it: the newer content is the frame.
-            target.unlink(missing_ok=True)
-            got = await self._shelf.take(wanted, target, "whole")
+        got = await self._bring(wanted, "whole")
         if isinstance(got, Uncollected) and got.proof is not None and not got.proof.proven:
             mark = stamp if stamp is not None else got.proof.bytes
             if self._rest.seen(wanted.name, mark, self._clock.monotonic()):
-                got = await self._shelf.take(wanted, target, "unproven")
+                got = await self._bring(wanted, "unproven")
         if isinstance(got, Uncollected):
             self._failed[wanted.name] = got
             return False
         self._failed.pop(wanted.name, None)
-        self._taken[wanted.name] = (got, stamp)
+        self._taken[wanted.name] = stamp
         self._tell(got, verified=True)
         return True
 
-    def _tell(self, got: Collected, *, verified: bool) -> None:
-        frame = Frame(name=got.name, bytes=got.bytes, sha256=got.sha256, verified=verified, via=self._shelf.via)
+    async def _bring(self, wanted: Wanted, accept: Accept) -> Brought | Uncollected:
+        """Take the frame; where it was taken before and written once more since, the newer content is the frame.
+
+        What was taken stays until the newer content is there, as whole as is asked for.
+        """
+        target = self.target / wanted.name
+        got = await self._shelf.take(wanted, target, accept)
+        if isinstance(got, Brought) or got.reason != "taken":
+            return got
+        newer = temporary(self.target / "newer")
+        got = await self._shelf.take(wanted, newer, accept)
+        if isinstance(got, Uncollected):
+            return replace(got, name=wanted.name)
+        with writing(self.target):
+            await to_thread.run_sync(put_in_place, newer, target)
+        return Brought(frame=replace(got.frame, name=wanted.name, path=target), via=got.via)
+
+    def _tell(self, got: Brought, *, verified: bool) -> None:
+        found = got.frame
+        frame = Frame(name=found.name, bytes=found.bytes, sha256=found.sha256, verified=verified, via=got.via)
         self._voice.tell(FrameProven, frame=frame)
 
     def _refuse_uncollected(self, wanted: Wanted) -> None:

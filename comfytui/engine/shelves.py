@@ -39,6 +39,13 @@ class Unsafe(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class Brought(Struct, frozen=True, kw_only=True):
+    """A frame that is in the run folder now, and the way it came."""
+
+    frame: Collected
+    via: Literal["disk", "http"]
+
+
 Stamp = tuple[int, int]
 
 
@@ -50,7 +57,7 @@ class Shelf(Protocol):
         """How frames come here."""
         ...
 
-    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Brought | Uncollected:
         """Bring ``wanted`` to ``target``; what cannot be had comes back as ``Uncollected``, with the reason."""
         ...
 
@@ -72,12 +79,13 @@ class DiskShelf:
         self.output_dir = output_dir
         self._limit = anyio.CapacityLimiter(AT_ONCE)
 
-    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Brought | Uncollected:
         """Copy the frame; raises ``Failure`` ``run.unwritable`` when the run folder's disk is at fault."""
         source = self._path(wanted.file)
         if source is None:
             return Uncollected(name=wanted.name, reason="unsafe", why="it leads out of the output folder")
-        return await to_thread.run_sync(collect, source, target, accept, limiter=self._limit)
+        got = await to_thread.run_sync(collect, source, target, accept, limiter=self._limit)
+        return got if isinstance(got, Uncollected) else Brought(frame=got, via=self.via)
 
     async def stamp(self, wanted: Wanted) -> Stamp | None:
         """Return size in bytes and mtime in nanoseconds of the file, or ``None`` when it is not there."""
@@ -109,16 +117,19 @@ class HttpShelf:
         self._http = http
         self._limit = anyio.CapacityLimiter(AT_ONCE)
 
-    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Brought | Uncollected:
         """Fetch the frame; a half-written one is answered 200 with what is there, so the proof decides."""
         async with self._limit:
             try:
                 async with self._http.view(wanted.file) as body:
-                    return await collect_stream(body.chunks, target, body.mtime, expected=body.size, accept=accept)
+                    got = await collect_stream(body.chunks, target, body.mtime, expected=body.size, accept=accept)
             except Failure as failure:
                 if not failure.code.startswith("server."):
                     raise
+                if getattr(failure, "status", None) == 404:
+                    return Uncollected(name=wanted.name, reason="missing", why="it is not there")
                 return Uncollected(name=wanted.name, reason="unreadable", why=failure.what)
+        return got if isinstance(got, Uncollected) else Brought(frame=got, via=self.via)
 
     async def stamp(self, wanted: Wanted) -> Stamp | None:
         """Return ``None``: asking again costs as much as fetching again."""
@@ -130,9 +141,10 @@ class HttpShelf:
 
 
 class EitherShelf:
-    """The output folder, and ``/view`` for a reported frame that is not in it.
+    """The output folder, and ``/view`` for a reported frame that is not in it or cannot be read there.
 
-    A folder that exists here need not be the server's: behind an SSH tunnel a remote server looks local.
+    A folder that exists here need not be the server's: behind an SSH tunnel a remote server looks local. And a server
+    of another user may write what only that user may read.
     """
 
     via: Literal["disk"] = "disk"
@@ -141,12 +153,12 @@ class EitherShelf:
         self._disk, self._http = disk, http
         self.output_dir = disk.output_dir
 
-    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Collected | Uncollected:
-        """Copy the frame, or fetch it when history reports it and it is not on the disk."""
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Brought | Uncollected:
+        """Copy the frame, or fetch it when history reports it and the disk does not give it."""
         got = await self._disk.take(wanted, target, accept)
-        if isinstance(got, Uncollected) and got.reason in ("missing", "unsafe") and wanted.file.node:
+        if isinstance(got, Uncollected) and got.reason in ("missing", "unreadable", "unsafe") and wanted.file.node:
             fetched = await self._http.take(wanted, target, accept)
-            return fetched if isinstance(fetched, Collected) or fetched.reason == "not_whole" else got
+            return fetched if isinstance(fetched, Brought) or fetched.reason == "not_whole" else got
         return got
 
     async def stamp(self, wanted: Wanted) -> Stamp | None:

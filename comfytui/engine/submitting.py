@@ -5,6 +5,7 @@ The prompt id is ours and journalled before the POST. It is no idempotency key, 
 been asked for it.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from comfytui.engine.desk import Desk
@@ -21,28 +22,39 @@ WITHDRAWAL = 5.0
 """Seconds for taking a prompt off again that was cancelled before it was known to have arrived."""
 
 
+MakePrompt = Callable[[], Awaitable[dict[str, Any]]]
+"""Makes the prompt, uploads included; called again when the server went away meanwhile."""
+
+
 async def submit(
-    desk: Desk, prompt: dict[str, Any], prompt_id: str, signals: PromptSignals, *, perhaps_sent: bool = False
+    desk: Desk, make: MakePrompt, prompt_id: str, signals: PromptSignals, *, perhaps_sent: bool = False
 ) -> PromptReply | PromptRejection:
-    """Post ``prompt`` under ``prompt_id``, waiting for a server that is away; return what the server said.
+    """Post the prompt under ``prompt_id``, waiting for a server that is away; return what the server said.
 
     ``perhaps_sent``: somebody may have posted it before. Raises ``Failure``: ``server.lost`` when the server stays away
-    for ``server_wait_seconds``, ``prompt.interrupted`` when ``signals`` tell of a cancellation meanwhile, and others as
-    they come while the server is there.
+    for ``server_wait_seconds``, ``prompt.interrupted`` when ``signals`` tell of a cancellation before it is sent, and
+    others as they come while the server is there.
     """
     pause, waited = FIRST_PAUSE, 0.0
+    refusal: Failure | None = None
     while True:
         try:
             if perhaps_sent and await known(desk, prompt_id):
                 return PromptReply(prompt_id=prompt_id, number=None, warnings=())
             perhaps_sent = False
-            return await desk.http.submit(prompt, prompt_id, desk.client_id)
+            if refusal is None:
+                return await _send(desk, make, prompt_id, signals)
         except Failure as failure:
-            perhaps_sent = perhaps_sent or getattr(failure, "may_have_arrived", False)
+            if failure.code == "prompt.interrupted":
+                raise
+            arrived = getattr(failure, "may_have_arrived", False)
+            perhaps_sent = perhaps_sent or arrived
             if await desk.server.answers():
                 waited += pause
                 if failure.code not in AWAY:
-                    raise
+                    if not arrived:
+                        raise
+                    refusal = failure  # of no use as an answer, but the prompt may be on the server
                 if waited > desk.policy.server_wait_seconds:
                     raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
                 await signals.wait(pause)
@@ -53,6 +65,17 @@ async def submit(
             if perhaps_sent and not desk.server.away:
                 await withdraw(desk, prompt_id, within=WITHDRAWAL)
             raise Failure("prompt.interrupted")
+        if refusal is not None and not perhaps_sent:
+            raise refusal
+
+
+async def _send(desk: Desk, make: MakePrompt, prompt_id: str, signals: PromptSignals) -> PromptReply | PromptRejection:
+    """Post the prompt, unless it is cancelled."""
+    if not signals.cancelled:
+        prompt = await make()
+        if not signals.cancelled:
+            return await desk.http.submit(prompt, prompt_id, desk.client_id)
+    raise Failure("prompt.interrupted")
 
 
 async def _back(desk: Desk, signals: PromptSignals) -> bool:
