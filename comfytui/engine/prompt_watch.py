@@ -104,6 +104,7 @@ class PromptWatch:
         try:
             entry = await self._desk.http.history(self._voice.prompt_id)
             self._answer()
+            self._failed_reads = 0
         except Failure as failure:
             self._no_answer()
             status, message = "error", failure.what
@@ -135,6 +136,7 @@ class PromptWatch:
         self._read_at = self._answered_at
         if place is not None:
             self._silent_reads += 1
+            self._failed_reads = 0
             if place == "running":
                 self._signals.started()
             return None
@@ -148,7 +150,7 @@ class PromptWatch:
         return endings.of_loss()
 
     def _answer(self) -> None:
-        self._answered, self._answered_at, self._failed_reads = True, self._desk.clock.monotonic(), 0
+        self._answered, self._answered_at = True, self._desk.clock.monotonic()
 
     def _no_answer(self) -> None:
         self._answered = False

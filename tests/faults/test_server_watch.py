@@ -1,6 +1,7 @@
 """A server that goes away, comes back, is restarted or gets stuck, injected: nothing is lost, all of it is shown."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -9,15 +10,23 @@ import pytest
 from msgspec.structs import replace
 
 from comfytui.engine import gauges
+from comfytui.engine.gpu_activity import GpuActivity
 from comfytui.engine.server_watch import FIRST_PAUSE, LONGEST_PAUSE, pause_before
+from comfytui.engine.stalling import Silence, next_stall_step, stall_limit
+from comfytui.engine.waiting import GiveUp, WaitOn, next_step
+from comfytui.faces.tui.panes.health import http_words
 from comfytui.model import commands as c
 from comfytui.model import events as e
+from comfytui.model.away import absence, away_words, spelled
 from comfytui.model.narrate import narrate
+from comfytui.model.policy import QueuePolicy
+from comfytui.model.state import Server
 from comfytui.records import journal
 from comfytui.simulator import faults as f
 from comfytui.simulator.speed import Speed
-from tests.engine.stage import Outcome, Stage, brief
+from tests.engine.stage import START, Outcome, Stage, brief
 from tests.faults.test_frames_and_history import settled
+from tests.unit.test_engine_waiting import FRESH
 
 SLOW = Speed(save_frame=2.0)
 AWAY = (e.ServerAway, e.ServerBack, e.ServerGivenUp)
@@ -38,6 +47,89 @@ def words(outcome: Outcome, *kinds: type[e.Fact]) -> list[str]:
     """Return the same as lines."""
     lines = [narrate(event) for event in told(outcome, *kinds)]
     return [line[1] for line in lines if line is not None]
+
+
+# --- what is decided of it, purely ---------------------------------------------------------------------------------
+
+
+def test_an_absence_in_words() -> None:
+    assert away_words(40, 5, 600) == "server away for 40 s, next try in 5 s; waiting up to 10 min"
+    assert [spelled(s) for s in (0, 59.6, 125, 5400, 7200)] == ["0 s", "1 min", "2 min 5 s", "1 h 30 min", "2 h"]
+    away = Server(away_since=START, away_wait=600, pulse_at=START + timedelta(seconds=35), next_try=15.0)
+    at = START + timedelta(seconds=40)
+    assert absence(away, at) == "server away for 40 s, next try in 10 s; waiting up to 10 min"
+    assert absence(replace(away, lost=True), at) == "server away for 40 s; not waited for any more"
+    assert absence(Server(), at) == ""
+    assert http_words(away, at) == (absence(away, at), "bad")
+
+
+@pytest.mark.parametrize(
+    ("durations", "chosen", "limit"),
+    [
+        ([], None, 300),
+        ([2.0, 3.0], None, 60),  # never below a minute
+        ([20.0] * 19 + [400.0], None, 100),  # one of twenty does not count
+        ([20.0] * 18 + [400.0], None, 2000),
+        ([20.0], 7, 7),
+        ([20.0], 0, None),
+        ([], 0, None),
+    ],
+)
+def test_the_limit_of_silence(durations: list[float], chosen: int | None, limit: float | None) -> None:
+    assert stall_limit(durations, chosen) == limit
+
+
+def test_the_ladder() -> None:
+    def step(quiet: float = 61.0, **changes: Any) -> tuple[str | None, float]:
+        return next_stall_step(Silence(quiet=quiet, limit=60.0, **changes))
+
+    assert step(quiet=20.0) == (None, 40.0)
+    assert step() == ("look", 0.0)
+    assert step(last="look") == ("interrupt", 0.0)
+    assert step(quiet=3.0, last="look") == ("moved", 57.0)
+    assert step(quiet=3.0, last="moved") == (None, 57.0)
+    assert step(last="moved") == ("look", 0.0)
+    assert step(last="interrupt", interrupts=1, since_last=2.0) == (None, 3.0)
+    assert step(last="interrupt", interrupts=1, since_last=5.0) == ("interrupt", 0.0)
+    assert step(quiet=0.0, last="interrupt", interrupts=1, since_last=5.0) == ("interrupt", 0.0), "no way back"
+    assert step(last="interrupt", interrupts=6, since_last=5.0) == ("delete", 0.0)
+    assert step(last="delete", since_last=1.0) == (None, 4.0)
+    assert step(last="delete", since_last=5.0) == ("give_up", 0.0)
+
+
+def test_what_counts_as_work_of_a_gpu() -> None:
+    def active(*samples: e.GpuFigures) -> bool:
+        activity = GpuActivity()
+        for at, device in enumerate(samples):
+            activity.take(e.GpuSampled(source="nvml", devices=(device,)), float(at))
+        return activity.at == len(samples) - 1
+
+    def gpu(load: float | None = None, used: int | None = None) -> e.GpuFigures:
+        return e.GpuFigures(index=0, name="G", utilization=load, vram_used=used)
+
+    assert active(gpu(97.0))
+    assert not active(gpu(2.0)), "a desktop"
+    assert active(gpu(used=1 << 30), gpu(used=2 << 30))
+    assert active(gpu(used=2 << 30), gpu(used=1 << 30))
+    assert not active(gpu(used=1 << 30), gpu(used=(1 << 30) + 1000))
+    assert not active(gpu(), gpu(used=1 << 30)), "unknown before"
+
+
+def test_waiting_for_a_server_that_is_away() -> None:
+    policy = QueuePolicy(server_wait_seconds=60, max_wait_seconds=30)
+    away = replace(FRESH, away=10.0, since_executing=29.0, since_submit=40.0, since_read=100.0, reconcile=True)
+    assert next_step(away, policy) == WaitOn(50.0), "nothing is read meanwhile"
+    assert next_step(replace(away, away=60.0), policy) == GiveUp("serverLost")
+    assert next_step(replace(away, cancelled=True), policy) == GiveUp("cancelled")
+
+
+def test_reads_that_fail_are_made_ever_more_rarely() -> None:
+    pauses = []
+    for failed in range(2, 9):
+        step = next_step(replace(FRESH, failed_reads=failed), QueuePolicy())
+        assert isinstance(step, WaitOn)
+        pauses.append(step.seconds)
+    assert pauses == [4, 8, 16, 32, 60, 60, 60]
 
 
 # --- the connection is lost --------------------------------------------------------------------------------------
@@ -138,6 +230,15 @@ async def test_scenes_are_failed_as_lost_once_the_server_was_waited_for(stage: S
     assert 60 <= given_up.away < 61
     took = [env.at for env in journal.read(outcome.run_dir.journal) if isinstance(env.event, e.AttemptEnded)]
     assert (took[-1] - took[0]).total_seconds() < 30, "the others do not wait for it all over again"
+
+
+async def test_history_that_stays_broken_is_not_asked_for_all_the_time(stage: Stage) -> None:
+    stage.policy = replace(stage.policy, max_wait_seconds=600, scene_retry_budget=0, stall_seconds=0)
+    outcome = await stage.play(f.BrokenJson())
+    settled(outcome)
+    assert outcome.attempt().status == "timeout"
+    assert len(outcome.attempt().history) <= 25
+    assert told(outcome, *AWAY) == []
 
 
 async def test_a_slow_answer_alone_is_no_absence(stage: Stage) -> None:

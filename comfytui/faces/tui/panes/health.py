@@ -1,10 +1,13 @@
 """The Health pane: the server, how it answers, what waits before it, and its last trouble with the remedy."""
 
+from datetime import datetime
+
 from comfytui.faces.tui.panes.figures import plural
 from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip_start, join, safe, wrap
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.view import View
+from comfytui.model.away import absence
 from comfytui.model.state import Server
 
 LABEL = 10
@@ -34,8 +37,10 @@ class HealthPane(Pane):
         return len(lines(view, width)), len(short_lines(view, width))
 
 
-def http_words(server: Server) -> tuple[str, Role]:
-    """Return how the server answers HTTP requests, in words."""
+def http_words(server: Server, now: datetime) -> tuple[str, Role]:
+    """Return how the server answers HTTP requests, in words; while it is away, for how long it has been at ``now``."""
+    if away := absence(server, now):
+        return away, "bad"
     if server.answering is False:
         return "does not answer", "bad"
     if server.latency is not None:
@@ -64,7 +69,7 @@ def lines(view: View, width: int) -> list[Line]:
     version = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI, version unknown"
     rows += _row("server", version if server.reached else "not reached yet", "text", width)
     rows += _row("address", safe(server.url) or "not known", "text", width)
-    rows += _row("http", *http_words(server), width)
+    rows += _row("http", *http_words(server, view.until), width)
     rows += _row("socket", *socket_words(server), width)
     rows += _row("queue", queue_words(server), "text", width)
     frames = {"disk": "read from disk", "http": "fetched over HTTP"}.get(server.frames_by or "", "not known yet")
@@ -88,7 +93,7 @@ def short_lines(view: View, width: int) -> list[Line]:
     role_now = _gravity(server)
     rows: list[Line] = [((part, role_now),) for part in wrap(safe(server.trouble), width)] if server.trouble else []
     rows += [((part, "text"),) for part in wrap(safe(server.remedy), width)] if server.remedy else []
-    rows.append(join([((name, "text"),), (http_words(server),)]))
+    rows.append(join([((name, "text"),), (http_words(server, view.until),)]))
     rows.append(join([((f"socket {socket}", role),), ((waiting, "text"),)]))
     rows.append(
         join([((frames, "dim"),) if frames else BLANK, (("managed" if server.managed else "external", "dim"),)])
