@@ -26,6 +26,10 @@ from comfytui.sources.comfy.wire import PromptRejection, PromptReply
 
 TAKEN_OVER = "Taken over from a runner that had gone; VRAM after execution was read when the prompt was found again"
 
+STILL_ARRIVING = 1.0
+"""Seconds after which a POST of a runner that died has been taken in: a server that collects garbage answers nobody
+for 0.4 s, and then not in the order in which it was asked (ComfyUI 0.3.64 and 0.8.0)."""
+
 FAILED_PATIENCE = 1.0
 """Seconds for which frames of a prompt that did not succeed are still waited for: whole ones are worth keeping."""
 
@@ -107,6 +111,8 @@ class AttemptDriver:
 
         partial = found and bool(self._voice.attempt.warnings)
         if not found:
+            if self._taken_over:
+                await self.signals.wait(STILL_ARRIVING)
             reply = await self._submit()
             if isinstance(reply, PromptRejection):
                 return endings.of_rejection(reply)
