@@ -183,7 +183,7 @@ class Foreman:
     def _obey(self, command: c.AnyCommand) -> None:
         match command:
             case c.Rerun():
-                for scene_id in command.scenes:
+                for scene_id in dict.fromkeys(command.scenes):
                     self._hub.publish(
                         e.SceneReopened(
                             scene=scene_id, reason="rerun by a person", seed=command.seed, prompt=command.prompt

@@ -149,6 +149,8 @@ class Runner:
             for warning in (*plan.story.warnings, *plan.workflow.warnings):
                 self.hub.publish(e.RunNoted(level="warning", text=warning))
         self.hub.publish(e.RunnerStarted(pid=us.pid, started=us.started, host=us.host, reason=self.reason))
+        if self.reason == "rerun" and self.hub.state.run is not None and self.hub.state.run.held:
+            self.hub.publish(e.QueueHeld(held=False))  # who asks for scenes now wants them rendered
         for note in self._journal_notes:
             self.hub.publish(note)
         if self._lock.replaced is not None:
