@@ -232,6 +232,8 @@ def _attempt_lines(event: e.AttemptFact, scene: Scene, attempt: Attempt) -> Iter
         case e.AttemptPlanned():
             again = f", {event.reason}" if event.reason else ""
             yield f"{mark} Prompt {event.prompt_id} seed={event.seed}{again}"
+        case e.StallNoticed() if (told := narrate(event)) is not None:
+            yield f"{mark} {told[1]}"
         case e.AttemptEnded() | e.FrameLost() if (telemetry := attempt.telemetry) is not None:
             seconds = f"{telemetry.duration_seconds:.1f}s"
             frames = f"Frames={attempt.proven} Duration={seconds} Prefix={attempt.prefix}"
