@@ -1,0 +1,129 @@
+"""What the dashboard costs in a terminal: first paint, bytes, CPU, keys, memory; beside it a Textual hello world.
+
+The run that it shows is scripted: ten steps and two frames a second, one GPU reading a second. Needs a pty.
+"""
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.rendering import run_alone, server
+from tests.bench.table import Figure, Table, quantile
+from tests.bench.terminal import Terminal, terminal
+from tests.e2e.command import COMMAND, environment
+
+FEW, MANY = 200, 10_000
+SETTLE, WATCHED = 3.0, 8.0
+STARTS, KEYS = 3, 30
+
+HELLO = """
+from textual.app import App
+from textual.widgets import Static
+class Hello(App):
+    BINDINGS = [("q", "quit")]
+    def compose(self):
+        yield Static("Hello, world")
+Hello().run()
+"""
+
+
+def measure() -> Table:
+    """Measure starts, an idle dashboard on a server, and dashboards on runs of 200 and of 10,000 scenes."""
+    with tempfile.TemporaryDirectory(prefix="comfytui-bench-") as scratch:
+        folder = Path(scratch)
+        with scripted(folder / "few", FEW) as run:
+            figures = [*_starts(run), *_running(run)]
+        with scripted(folder / "many", MANY) as run:
+            figures += _many(run)
+        with server(None, folder) as url:
+            figures += _idle(url)
+    return Table("The dashboard in a terminal of 120x40", figures)
+
+
+@contextlib.contextmanager
+def scripted(folder: Path, scenes: int) -> Iterator[str]:
+    """Return the folder of a scripted run that goes on until the block ends."""
+    command = [sys.executable, "-m", "tests.bench.scripted", str(folder), str(scenes)]
+    with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdin is not None and run.stdout is not None
+        try:
+            yield run.stdout.readline().strip()
+        finally:
+            run.stdin.close()
+            try:
+                run.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                run.kill()
+
+
+def attached(run: str) -> contextlib.AbstractContextManager[Terminal]:
+    """Return a dashboard on the run in the folder ``run``."""
+    return terminal([*COMMAND, "attach", run])
+
+
+def _starts(run: str) -> list[Figure]:
+    """Compare first paints, in turns, so that a busy moment hits both alike."""
+    ours, hello, cpu, leaving = [], [], [], []
+    for _ in range(STARTS):
+        with terminal([sys.executable, "-c", HELLO]) as program:
+            hello.append(program.first_shows("Hello, world"))
+            program.leave("q")
+        with attached(run) as program:
+            ours.append(program.first_shows(Path(run).name))
+            cpu.append(program.cpu)
+            program.watch(SETTLE / 3)
+            leaving.append(program.leave("q"))
+    first, bare = quantile(ours, 0.5), quantile(hello, 0.5)
+    return [
+        Figure("attach / Textual hello world: first paint", first / bare, most=1.6),
+        Figure("attach: first paint", 1000 * first, "ms"),
+        Figure("attach: CPU until then", 1000 * quantile(cpu, 0.5), "ms", most=400),
+        Figure("attach: leaving", 1000 * quantile(leaving, 0.5), "ms", most=700),
+    ]
+
+
+def _running(run: str) -> list[Figure]:
+    with attached(run) as program:
+        program.first_shows(Path(run).name)
+        program.watch(SETTLE)
+        written, share = program.watch(WATCHED)
+    return [
+        Figure(f"running, {FEW} scenes: bytes", written, "B/s", most=3000),
+        Figure(f"running, {FEW} scenes: CPU", 100 * share, "% of a core", most=3),
+    ]
+
+
+def _many(run: str) -> list[Figure]:
+    with attached(run) as program:
+        program.first_shows(Path(run).name)
+        program.watch(SETTLE)
+        moved = [program.press(key) for _ in range(KEYS) for key in ("j", "k")]
+        paged = [program.press(key) for _ in range(KEYS) for key in ("\x1b[6~", "\x1b[5~")]
+        memory = program.memory
+    first, quiet = zip(*[times for times in moved if times], strict=True)
+    page = [times[1] for times in paged if times]
+    return [
+        Figure(f"{MANY:,} scenes, running: key to first byte, p50", 1000 * quantile(first, 0.5), "ms", most=10),
+        Figure(f"{MANY:,} scenes, running: key to first byte, p95", 1000 * quantile(first, 0.95), "ms", most=30),
+        Figure(f"{MANY:,} scenes, running: key to quiet, p95", 1000 * quantile(quiet, 0.95), "ms", most=40),
+        Figure(f"{MANY:,} scenes, running: page down or up to quiet, p95", 1000 * quantile(page, 0.95), "ms"),
+        Figure(f"{MANY:,} scenes: memory of the dashboard", memory, "MB", most=75),
+    ]
+
+
+def _idle(url: str) -> list[Figure]:
+    with terminal([*COMMAND, "--server", url]) as program:
+        program.first_shows(url.partition("//")[2])
+        program.watch(SETTLE)
+        written, share = program.watch(WATCHED)
+    return [
+        Figure("idle on a server: bytes", written, "B/s", most=150),
+        Figure("idle on a server: CPU", 100 * share, "% of a core", most=1),
+    ]
+
+
+if __name__ == "__main__":
+    run_alone("dashboard")
