@@ -58,6 +58,12 @@ class Foreman:
                     await self._hub.changed()
             self._resting = True  # no await between the last look and this: no command falls in between
 
+    def all_over(self) -> bool:
+        """End the scenes that were given up while they waited; tell whether every scene is over then."""
+        self._end_cancelled()
+        self._resting = finished(self._hub.state)
+        return self._resting
+
     def _plan_attempt(self, submission: Submission) -> None:
         """Write the intent down before anything is sent."""
         scene = self._scene(submission.scene)

@@ -11,7 +11,7 @@ import anyio
 import anyio.abc
 
 from comfytui.clock import Clock
-from comfytui.engine.closing import close_run
+from comfytui.engine.closing import INTERRUPTED, close_run
 from comfytui.engine.connection import Connection, connected
 from comfytui.engine.credentials import Credentials
 from comfytui.engine.foreman import Foreman
@@ -51,6 +51,7 @@ class Runner:
         self._lock: RunLock
         self._journal: Journal
         self._foreman: Foreman
+        self._connecting: anyio.CancelScope | None = None
 
     def __enter__(self) -> Self:
         """Take the run's lock and its journal.
@@ -88,6 +89,8 @@ class Runner:
     def command(self, command: AnyCommand) -> None:
         """Take ``command``; the answer is a ``CommandAnswered`` fact. To be called on the runner's event loop."""
         self._foreman.command(command)
+        if self._foreman.stopped and self._connecting is not None:
+            self._connecting.cancel()  # nobody needs the server any more
 
     async def drive(self) -> int:
         """Render what is left of the plan and return the exit code: 0, 1, 2 (it could not begin) or 130 (stopped).
@@ -116,13 +119,18 @@ class Runner:
             with anyio.move_on_after(COMMAND_WAIT):
                 await self._foreman.commanded()
         if taking_up is None or taking_up.needs_server:
-            async with connected(self.hub, self.plan, self._clock, self._credentials, self.run_dir) as connection:
-                await check_disk(self.hub, self.plan, self.run_dir, connection.desk.shelf)
-                self._begun = True
-                async with stepping_back(connection.desk):
-                    if taking_up is not None:
-                        await taking_up.begin(connection)
-                    await self._work(connection)
+            with anyio.CancelScope() as connecting:
+                self._connecting = connecting
+                async with connected(self.hub, self.plan, self._clock, self._credentials, self.run_dir) as connection:
+                    self._connecting = None
+                    await check_disk(self.hub, self.plan, self.run_dir, connection.desk.shelf)
+                    self._begun = True
+                    async with stepping_back(connection.desk):
+                        if taking_up is not None:
+                            await taking_up.begin(connection)
+                        await self._work(connection)
+            if self._foreman.stopped and not self._foreman.all_over():
+                return self._left_open()
         self._begun = True
         return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)
 
@@ -162,6 +170,12 @@ class Runner:
             connection.start(background)
             await self._foreman.work(connection)
             background.cancel_scope.cancel()
+
+    def _left_open(self) -> int:
+        """Say that the run was stopped before its server could be asked about prompts that may be there."""
+        text = "Stopped before the server answered: prompts of this run may still be there; resume the run to go on"
+        self.hub.publish(e.RunNoted(level="warning", text=text))
+        return INTERRUPTED
 
     def _fail(self, failure: Failure) -> int:
         """Record that the run could not begin or go on, as far as the disk allows."""
