@@ -194,7 +194,7 @@ async def test_a_journal_that_may_not_grow_pauses_the_run(stage: Stage) -> None:
             is_finished(await resumed(stage, runner, simulator), first)
 
 
-@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 async def test_a_disk_that_does_not_sync_pauses_the_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
@@ -276,7 +276,7 @@ def frames_that_are_read_only(run: RunDir) -> Iterator[None]:
 async def test_a_place_that_cannot_be_written_pauses_the_run(stage: Stage, damage: Damage) -> None:
     with contextlib.ExitStack() as damaged:
         async with stage.simulator(speed=SLOW) as simulator:
-            with stage.open(simulator, brief(1), brief(2)) as runner:
+            with stage.open(simulator) as runner:
                 at(runner, proven(2), lambda: damaged.enter_context(damage(runner.run_dir)))
                 first = await drive(runner, simulator)
             is_paused(runner, first)
