@@ -13,6 +13,7 @@ from comfytui.engine.collecting import FrameCollector
 from comfytui.engine.desk import Desk
 from comfytui.engine.done_marker import await_marker
 from comfytui.engine.ending import Ending
+from comfytui.engine.pausing import first_failure
 from comfytui.engine.prompt_watch import PromptWatch
 from comfytui.engine.submitting import submit
 from comfytui.engine.verdict import exit_reason, final_status, telemetry_of
@@ -24,7 +25,7 @@ from comfytui.model.workflow import Values, render
 from comfytui.records.atomic import write_atomic
 from comfytui.sources.comfy.wire import PromptRejection, PromptReply
 
-TAKEN_OVER = "Taken over from a runner that had gone; VRAM after execution was read when the prompt was found again"
+TAKEN_OVER = "Taken over from a runner that had gone: VRAM before or after execution may not be of that very moment"
 
 STILL_ARRIVING = 1.0
 """Seconds after which a POST of a runner that died has been taken in: a server that collects garbage answers nobody
@@ -148,8 +149,8 @@ class AttemptDriver:
         return self._voice.attempt.queued_at is not None
 
     def _tell_queued(self, reply: PromptReply) -> None:
-        ours = self._voice.prompt_id
         self._desk.server.numbered(reply.number)
+        ours = self._voice.prompt_id
         foreign = reply.prompt_id if reply.prompt_id != ours else None
         self._voice.tell(e.PromptQueued, number=reply.number, warnings=reply.warnings, prompt_id=foreign)
         if foreign is not None:
@@ -178,7 +179,8 @@ class AttemptDriver:
         if original is None or not self._desk.workflow.needs_keyframe:
             return ""
         path = self._desk.run_dir.scene_keyframe(self._scene.brief.folder, original)
-        name = f"{self._desk.hub.run_id}-{self._scene.brief.folder}{path.suffix}"
+        run = self._voice.attempt.prefix.split("/")[1]  # with what tells it from a run of the same id elsewhere
+        name = f"{run}-{self._scene.brief.folder}{path.suffix}"
         return await self._desk.http.upload_image(path, name, "comfytui")
 
     async def _collect(self, ending: Ending) -> bool:
@@ -222,25 +224,6 @@ class AttemptDriver:
         await to_thread.run_sync(write_atomic, path, text.encode("utf-8", "replace"))
         why = f"{type(problem).__name__} in attempt {self._voice.number} of {self._scene.id}"
         return endings.of_failure(Failure("internal", why=why, debug=self._desk.run_dir.relative(path)))
-
-
-def first_failure(problem: BaseException) -> Failure | None:
-    """Return the failure in ``problem`` (a group, perhaps) that matters most: the run folder's own before others.
-
-    ``None`` when anything else is in it too: then it is an error of our own.
-    """
-    flat: list[BaseException] = []
-    pending = [problem]
-    while pending:
-        one = pending.pop(0)
-        if isinstance(one, BaseExceptionGroup):
-            pending.extend(one.exceptions)
-        else:
-            flat.append(one)
-    failures = [one for one in flat if isinstance(one, Failure)]
-    if len(failures) < len(flat):
-        return None
-    return next((one for one in failures if one.code == "run.unwritable"), failures[0])
 
 
 def _content(path: Path) -> bytes | None:
