@@ -142,8 +142,13 @@ REGISTRY: dict[str, Entry] = {
         "The folder {place} cannot be written: {why}.", "Free space or correct its permissions, then resume."
     ),
     "run.paused": Entry(
-        "The run is paused, and nothing of it is lost: {why}.",
+        "The run is paused, and can be resumed: {why}.",
         "Free space or correct the permissions, then go on with `comfytui resume {run}`.",
+        1,
+    ),
+    "run.gone": Entry(
+        "The folder of the run, {run}, went away while the run was under way.",
+        "Bring it or its disk back, then `comfytui resume {run}`; the server's output folder keeps what was rendered.",
         1,
     ),
     "disk.space": Entry(

@@ -6,6 +6,7 @@ the very disk that is full, where a prompt would fail and cost an attempt of the
 """
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 import anyio
@@ -64,6 +65,8 @@ async def _delete_waiting(desk: Desk) -> None:
 
 def pause(hub: Hub, run_dir: RunDir, fault: Failure) -> Failure:
     """Record that the run is paused, as far as the disk takes it, and return the failure to be told at its end."""
+    if not os.path.exists(run_dir.journal):  # (never raises) What is open still takes facts, but nobody could ever read them
+        return Failure("run.gone", run=str(run_dir.path))
     paused = Failure("run.paused", run=str(run_dir.path), why=fault.what.removesuffix("."))
     for fact in (
         e.RunNoted(level="error", text=paused.what, code=paused.code, remedy=paused.remedy),

@@ -41,7 +41,7 @@ def test_a_full_disk_is_told_in_words_and_resume_goes_on(tmp_path: Path, disk: P
         run = find_run(disk / "runs")
         said = err.decode()
         assert process.returncode == 1
-        assert "The run is paused, and nothing of it is lost" in said
+        assert "The run is paused, and can be resumed" in said
         assert "No space left on device" in said
         assert f"comfytui resume {run.path}" in said
         assert "Traceback" not in said

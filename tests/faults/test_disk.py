@@ -292,6 +292,7 @@ async def test_a_run_folder_that_is_deleted_ends_the_runner_in_words(stage: Stag
             outcome = await drive(runner, simulator)
         assert outcome.exit_code == 1
         assert runner.paused is not None
+        assert runner.paused.code == "run.gone"
         assert not runner.run_dir.path.exists(), "it is not made anew, with holes in it"
         assert outcome.posts("/interrupt") == []
         await stage.clock.sleep(600)

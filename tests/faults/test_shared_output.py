@@ -8,10 +8,12 @@ from typing import Any
 import anyio
 import pytest
 from msgspec.structs import replace
+from PIL import Image
 
 from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
 from comfytui.model import events as e
+from comfytui.model.workflow import load_workflow
 from comfytui.records import journal
 from comfytui.records.atomic import is_temporary
 from comfytui.simulator import Simulator
@@ -90,6 +92,26 @@ async def test_two_runs_of_one_id_on_one_server_do_not_mix_their_frames(stage: S
     assert len(set(hashes)) == 20
     assert {name: left[name] for name in foreign} == foreign, "nobody else's file was touched"
     assert len(left) == len(foreign) + 20, "no frame was moved or removed, and nothing was added"
+
+
+async def test_keyframes_of_two_runs_of_one_id_do_not_replace_each_other(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    stage.workflow = load_workflow("svd")
+    runners = []
+    async with stage.simulator(speed=AT_ONCE) as simulator:
+        for place, colour, mark in (stage, "red", "0a0a0a0a"), (Stage(tmp_path / "elsewhere"), "blue", "0b0b0b0b"):
+            place.workflow = stage.workflow
+            picture = tmp_path / f"{colour}.png"
+            Image.new("RGB", (64, 48), colour).save(picture)
+            opened = place.open(simulator, brief(1, frames=2, keyframe=str(picture)))
+            runners.append(Runner(opened.run_dir, replace(opened.plan, mark=mark), place.clock, Credentials()))
+        for runner in runners:
+            with runner:
+                outcome = await drive(runner, simulator)
+            settled(outcome)
+        prompts = [body["prompt"] for body in outcome.posts()]
+    loaded = {node["inputs"]["image"] for prompt in prompts for node in prompt.values() if "LoadImage" in str(node)}
+    assert loaded == {f"comfytui/{runner.run_dir.run_id}-{mark}-scene-001.png" for mark in ("0a0a0a0a", "0b0b0b0b")}
 
 
 async def test_a_run_that_fails_retries_and_is_taken_up_leaves_the_files_of_others(stage: Stage) -> None:

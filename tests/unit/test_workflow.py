@@ -318,6 +318,7 @@ def test_a_wrong_table_beside_a_workflow_is_told(tmp_path: Path, table: str, cod
 
 def test_every_attempt_has_a_prefix_of_its_own() -> None:
     assert prefix_for("20261123-031200", "scene-001", 1) == "comfytui/20261123-031200/scene-001-a1"
+    assert prefix_for("20261123-031200", "scene-001", 2, "0a1b2c3d") == "comfytui/20261123-031200-0a1b2c3d/scene-001-a2"
     assert prefix_for("../x", "..", 2) == "comfytui/x/unnamed-a2"
 
 
