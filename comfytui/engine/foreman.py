@@ -102,9 +102,13 @@ class Foreman:
 
     async def _make_room(self, desk: Desk, scene_id: str) -> None:
         """Let the server give GPU memory back where the scene's newest attempt ran out of it and another is due."""
-        scene = self._scene(scene_id)
-        if class_of(scene.attempts[-1]) == "oom" and isinstance(self._next_step(scene), TryAgain):
-            await make_room(desk, scene_id, scene.attempts[-1])
+
+        def due() -> bool:
+            return isinstance(self._next_step(self._scene(scene_id)), TryAgain)
+
+        attempt = self._scene(scene_id).attempts[-1]
+        if class_of(attempt) == "oom" and due():
+            await make_room(desk, scene_id, attempt, due)
 
     def _next_step(self, scene: Scene) -> TryAgain | Settle:
         cancelled = self.stopped or scene.id in self._cancelled

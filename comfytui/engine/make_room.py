@@ -1,5 +1,6 @@
 """After a prompt ran out of GPU memory: the server gives back what it holds, before another attempt is made."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from comfytui.engine.desk import Desk
@@ -15,11 +16,12 @@ ENOUGH = 0.95
 """Of what was free before the attempt, so much must be free again: allocators keep a little."""
 
 
-async def make_room(desk: Desk, scene: str, attempt: Attempt) -> None:
+async def make_room(desk: Desk, scene: str, attempt: Attempt, still_due: Callable[[], bool]) -> None:
     """Tell the server to unload its models and free memory, and wait until VRAM is back; facts tell how it went.
 
     ``POST /free`` is carried out once the server is idle (ComfyUI 0.3.64 and 0.8.0), so nothing is waited for while
-    other prompts are before it. Never fails: what cannot be done is told, and the next attempt is made all the same.
+    other prompts are before it, nor once another attempt is not ``still_due``. Never fails: what cannot be done is told,
+    and the next attempt is made all the same.
     """
 
     def tell(text: str, level: Literal["info", "warning"] = "info") -> None:
@@ -34,6 +36,8 @@ async def make_room(desk: Desk, scene: str, attempt: Attempt) -> None:
             tell("VRAM is not waited for: what was free before is not known, or other prompts are at work")
             return
         while (free := await _free(desk, attempt)) is not None and free < ENOUGH * wanted:
+            if not still_due():
+                return
             if desk.clock.monotonic() - began >= LONGEST:
                 tell(f"VRAM did not come back in {LONGEST:g} s: {_of(free, wanted)}", "warning")
                 return

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
+from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.failure_classes import (
     FAILURE_CLASSES,
@@ -164,6 +165,26 @@ async def test_vram_that_does_not_come_back_is_waited_for_a_minute_and_said(stag
     first, second = outcome.scene().attempts
     assert first.ended_at is not None
     assert 60 <= (second.planned_at - first.ended_at).total_seconds() < 65
+
+
+async def test_a_stop_does_not_wait_for_vram(stage: Stage) -> None:
+    faults = f.OutOfMemory(at="SaveImage", step=2, nth=1), f.VramLeak(nth=1, size=4 << 30)
+    async with stage.simulator(*faults) as simulator:
+        with stage.open(simulator, brief(1)) as runner:
+
+            async def stop() -> None:
+                while not any("unload its models" in note.text for note in runner.hub.state.notes):
+                    await runner.hub.changed()
+                runner.command(c.Stop(id="1"))
+
+            began = stage.clock.monotonic()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stop)
+                code = await runner.drive()
+            outcome = Outcome(code, runner, simulator)
+    settled(outcome)
+    assert (code, statuses(outcome)) == (130, ["error"])
+    assert stage.clock.monotonic() - began < 10
 
 
 async def test_vram_is_not_waited_for_while_another_scene_renders(stage: Stage) -> None:
