@@ -20,8 +20,8 @@ async def make_room(desk: Desk, scene: str, attempt: Attempt, still_due: Callabl
     """Tell the server to unload its models and free memory, and wait until VRAM is back; facts tell how it went.
 
     ``POST /free`` is carried out once the server is idle (ComfyUI 0.3.64 and 0.8.0), so nothing is waited for while
-    other prompts are before it, nor once another attempt is not ``still_due``. Never fails: what cannot be done is told,
-    and the next attempt is made all the same.
+    other prompts are before it, nor once another attempt is not ``still_due``. Never fails: what cannot be done is
+    told, and the next attempt is made all the same.
     """
 
     def tell(text: str, level: Literal["info", "warning"] = "info") -> None:
