@@ -6,8 +6,8 @@ the very disk that is full, where a prompt would fail and cost an attempt of the
 """
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
 
@@ -65,7 +65,7 @@ async def _delete_waiting(desk: Desk) -> None:
 
 def pause(hub: Hub, run_dir: RunDir, fault: Failure) -> Failure:
     """Record that the run is paused, as far as the disk takes it, and return the failure to be told at its end."""
-    if not os.path.exists(run_dir.journal):  # (never raises) What is open still takes facts, but nobody could ever read them
+    if not _is_there(run_dir.journal):  # what is open still takes facts, but nobody could ever read them
         return Failure("run.gone", run=str(run_dir.path))
     paused = Failure("run.paused", run=str(run_dir.path), why=fault.what.removesuffix("."))
     for fact in (
@@ -75,3 +75,10 @@ def pause(hub: Hub, run_dir: RunDir, fault: Failure) -> Failure:
         with contextlib.suppress(Failure):  # whatever the disk does not take is told on standard error
             hub.publish(fact)
     return paused
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:
+        return False
