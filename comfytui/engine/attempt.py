@@ -13,9 +13,9 @@ from comfytui.engine.collecting import FrameCollector
 from comfytui.engine.desk import Desk
 from comfytui.engine.done_marker import await_marker
 from comfytui.engine.ending import Ending
-from comfytui.engine.pausing import first_failure
+from comfytui.engine.pausing import first_failure, flattened
 from comfytui.engine.prompt_watch import PromptWatch
-from comfytui.engine.submitting import submit
+from comfytui.engine.submitting import WITHDRAWAL, submit, withdraw
 from comfytui.engine.verdict import exit_reason, final_status, telemetry_of
 from comfytui.engine.voice import AttemptVoice
 from comfytui.errors import Failure
@@ -71,7 +71,7 @@ class AttemptDriver:
                     self._tell_ended(ending)
                 if self._executed:
                     measures.start_soon(self._measure, "after")
-                timed_out = await self._collect(ending)
+                timed_out = await self._collected(ending)
         finally:
             self._desk.router.forget(self._voice.prompt_id)
             self._desk.collectors.remove(self._collector)
@@ -103,11 +103,11 @@ class AttemptDriver:
             return recorded
         found = self._taken_over and await self._was_sent()
 
-        def executing() -> None:
+        def executing(seen: bool) -> None:
             self._executed = True
             if self._voice.attempt.executing_at is None:
                 self._voice.tell(e.ExecutionStarted)
-                if not found:  # else nobody saw it begin, and VRAM is not what it was then
+                if seen and not found:  # else nobody saw it begin, and VRAM is not what it was then
                     measures.start_soon(self._measure, "before")
 
         partial = found and bool(self._voice.attempt.warnings)
@@ -183,6 +183,18 @@ class AttemptDriver:
         name = f"{run}-{self._scene.brief.folder}{path.suffix}"
         return await self._desk.http.upload_image(path, name, "comfytui")
 
+    async def _collected(self, ending: Ending) -> bool:
+        """Collect the frames; an error of our own leaves out what it keeps from being collected, and is told."""
+        try:
+            return await self._collect(ending)
+        except Exception as problem:  # noqa: BLE001 - as above
+            failure = first_failure(problem)
+            if failure is not None and failure.code == "run.unwritable":
+                raise failure from None
+            trouble = endings.of_failure(failure) if failure else await self._unexpected(problem)
+            self._voice.note("error", trouble.error.message if trouble.error else "the frames could not be collected")
+            return ending.success_at is not None
+
     async def _collect(self, ending: Ending) -> bool:
         """Collect the frames; return whether a successful prompt's frames were still lacking when time ran out."""
         if ending.status == "rejected":
@@ -222,7 +234,10 @@ class AttemptDriver:
         path = self._desk.run_dir.queue_error_debug(self._scene.brief.folder)
         text = "".join(traceback.format_exception(problem))
         await to_thread.run_sync(write_atomic, path, text.encode("utf-8", "replace"))
-        why = f"{type(problem).__name__} in attempt {self._voice.number} of {self._scene.id}"
+        if self._voice.attempt.phase in ("queued", "executing"):  # nobody watches it any more
+            await withdraw(self._desk, self._voice.prompt_id, within=WITHDRAWAL)
+        fault = next(one for one in flattened(problem) if not isinstance(one, Failure))
+        why = f"{type(fault).__name__} in attempt {self._voice.number} of {self._scene.id}"
         return endings.of_failure(Failure("internal", why=why, debug=self._desk.run_dir.relative(path)))
 
 

@@ -17,6 +17,7 @@ from comfytui.model import events as e
 from comfytui.records.atomic import write_atomic
 from comfytui.sources.comfy.wire import HistoryEntry
 
+NO_OUTCOME = "the entry tells no outcome yet"
 STILL_THERE = "The prompt could not be taken off the server; it may still run there"
 
 
@@ -24,13 +25,13 @@ class PromptWatch:
     """Waits for the end of a prompt that is on the server.
 
     ``folder`` is the scene's folder in the run; ``partial`` tells that the server refused some of the prompt's outputs;
-    ``on_executing`` is called once, when the prompt is seen to execute; ``grew_at`` tells when (monotonic seconds) a
-    frame of it last grew. No time runs out while the server is away.
+    ``on_executing`` is called once, when the prompt executes (True) or has done so unseen (False); ``grew_at`` tells
+    when (monotonic seconds) a frame of it last grew. No time runs out while the server is away.
     """
 
     def __init__(
         self, desk: Desk, voice: AttemptVoice, signals: PromptSignals, folder: str, *, partial: bool,
-        on_executing: Callable[[], None], grew_at: Callable[[], float],
+        on_executing: Callable[[bool], None], grew_at: Callable[[], float],
     ) -> None:  # fmt: skip
         self._desk, self._voice, self._signals, self._folder = desk, voice, signals, folder
         self._partial, self._on_executing = partial, on_executing
@@ -64,11 +65,11 @@ class PromptWatch:
             if ending is not None:
                 return self._after_stall(ending)
 
-    def _executes(self) -> None:
+    def _executes(self, *, seen: bool = True) -> None:
         if self._executing_at is None:
             self._executing_at = self._desk.clock.monotonic()
             self._away_before_executing = self._desk.server.away_in_all()
-            self._on_executing()
+            self._on_executing(seen)
 
     def _look(self) -> Look:
         now, router, signals = self._desk.clock.monotonic(), self._desk.router, self._signals
@@ -109,7 +110,7 @@ class PromptWatch:
             self._no_answer()
             status, message = "error", failure.what
         if entry is not None and entry.outcome is None:
-            entry, message = None, "the entry tells no outcome yet"
+            entry, message = None, NO_OUTCOME
         if entry is not None:
             status = "success"
             path = self._desk.run_dir.attempt_history(self._folder, self._voice.number)
@@ -144,7 +145,7 @@ class PromptWatch:
         if entry is not None:
             return self._ending_of(entry)
         looks = self._voice.attempt.history
-        if not looks or looks[-1].status != "pending":
+        if not looks or looks[-1].status != "pending" or looks[-1].message == NO_OUTCOME:
             return None
         self._desk.server.forgot(life=self._life, breaks=self._breaks, executing=self._executing_at is not None)
         return endings.of_loss()
@@ -194,5 +195,5 @@ class PromptWatch:
         if entry is None:
             return None
         if entry.started_at is not None:
-            self._executes()  # it may have begun and ended between two looks
+            self._executes(seen=False)  # it began and ended between two looks
         return endings.of_history(entry, self._desk.clock.now(), partial=self._partial)
