@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -219,3 +220,41 @@ def test_there_is_nothing_to_resume_where_there_is_no_run(tmp_path: Path) -> Non
     refused = comfytui("resume", "--headless", cwd=tmp_path)
     assert refused.returncode == 2
     assert "[run.not_found]" in refused.stderr
+
+
+# --- in a terminal -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_terminal(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    if sys.platform == "win32":
+        pytest.skip("needs a pty")
+    from tests.e2e.test_dashboard import Terminal
+
+    with contextlib.ExitStack() as stack:
+
+        def open_terminal(*arguments: str) -> Any:
+            terminal = Terminal(*arguments, cwd=tmp_path)
+            stack.callback(terminal.close)
+            return terminal
+
+        yield open_terminal
+
+
+def test_the_dashboard_of_a_resumed_run_shows_its_end(complete: RunDir, in_terminal: Callable[..., Any]) -> None:
+    drop_journal_from(complete, '"scene":"scene-002"')
+    shutil.rmtree(complete.scene("scene-002"))
+    terminal = in_terminal("resume")
+    terminal.shows("Run finished")
+    terminal.press("q")
+    assert terminal.process.wait(20) == 0
+    assert [scene.success for scene in scenes_of(complete)] == [True, True]
+    assert '"reason":"resume"' in complete.journal.read_text(encoding="utf-8")
+
+
+def test_a_complete_run_opens_no_dashboard(complete: RunDir, in_terminal: Callable[..., Any]) -> None:
+    before = contents(complete.path)
+    terminal = in_terminal("resume")
+    assert terminal.process.wait(20) == 0
+    terminal.shows("is complete; there is nothing to resume")
+    assert contents(complete.path) == before
