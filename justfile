@@ -24,9 +24,9 @@ types:
 walls:
     {{ python }} -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-# Tests that inject faults: servers, sockets, frames and processes that let us down
+# The fault table: every test that it names, and no other
 faults *args:
-    {{ python }} -m pytest tests/faults {{ args }}
+    {{ python }} -m tests.faults {{ args }}
 
 # Tests against a real ComfyUI of this machine (just real http://127.0.0.1:8188)
 real $COMFYTUI_TEST_SERVER *args:

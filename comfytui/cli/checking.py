@@ -1,4 +1,4 @@
-"""``comfytui validate`` and ``comfytui contract``."""
+"""``comfytui validate``, ``comfytui contract`` and ``comfytui doctor``."""
 
 import os
 import sys
@@ -55,4 +55,15 @@ def print_contract(schema: bool) -> int:
         click.echo(json.dumps(contract_schema(), indent=2, ensure_ascii=False))
     else:
         click.echo(contract_markdown())
+    return 0
+
+
+def print_faults(asked: bool) -> int:
+    """Print the fault table as Markdown and return 0; 2 when it was not asked for."""
+    if not asked:
+        click.echo("The doctor has one thing to show so far: what may go wrong, with --faults.")
+        return 2
+    from comfytui.fault_table import fault_table_markdown
+
+    click.echo(fault_table_markdown(), nl=False)
     return 0

@@ -107,6 +107,15 @@ def contract(schema: bool) -> int:
 
 
 @comfytui.command()
+@click.option("--faults", is_flag=True, help="Print what may go wrong, what happens then and what is kept.")
+def doctor(faults: bool) -> int:
+    """Say what this installation can do, and how it meets faults."""
+    from comfytui.cli.checking import print_faults
+
+    return print_faults(faults)
+
+
+@comfytui.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8188, show_default=True, help="0: a free one.")
 @click.option("--speed", type=click.Choice(["instant", "demo", "realistic"]), default="demo", show_default=True)
 @click.option("--comfyui-version", type=click.Choice(["0.3.64", "0.8.0"]), default="0.8.0", show_default=True)

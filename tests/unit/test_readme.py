@@ -7,6 +7,7 @@ import pytest
 
 from comfytui.errors import REGISTRY, registry_markdown
 from comfytui.faces.tui.keys import key_table_markdown
+from comfytui.fault_table import fault_table_markdown
 from comfytui.model.failure_classes import failure_classes_markdown
 from comfytui.settings.reference import settings_markdown
 
@@ -17,6 +18,7 @@ GENERATED = {
     "retry": failure_classes_markdown,
     "settings": settings_markdown,
     "errors": registry_markdown,
+    "faults": fault_table_markdown,
 }
 
 
