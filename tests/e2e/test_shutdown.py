@@ -206,6 +206,29 @@ def test_a_signal_while_the_server_is_asked_for_the_first_time(
     assert server.posted("/prompt") == []
 
 
+def test_a_signal_while_a_resumed_run_reaches_its_server_leaves_what_may_be_there_open(
+    tmp_path: Path, serve: Callable[..., Server], drive: Callable[..., "subprocess.Popen[bytes]"]
+) -> None:
+    server = serve()
+    process = drive(server)
+    eventually(has(tmp_path, e.ExecutionStarted))
+    process.kill()
+    process.wait()
+    slow = f.Slow(path="/system_stats", seconds=25.0)
+    server.simulator.faults.add(slow)
+    run = find_run(tmp_path / "runs")
+    resumed = started("resume", run.run_id, "--headless", cwd=tmp_path)
+    eventually(lambda: server.simulator.faults.used(slow) > 0)
+    resumed.send_signal(signal.SIGINT)
+    out, err = resumed.communicate(timeout=10)
+    assert (resumed.returncode, b"Traceback" in err) == (130, False)
+    assert b"prompts of this run may still be there" in out
+    server.simulator.faults.clear()
+    assert comfytui("resume", run.run_id, "--headless", cwd=tmp_path).returncode == 0
+    whole(tmp_path, exit_code=0)
+    assert len(server.executed) == len(set(server.executed)) == SCENES, "nothing is rendered twice"
+
+
 # --- two signals ---------------------------------------------------------------------------------------------------
 
 
