@@ -1,4 +1,4 @@
-"""Moments that are rare and happen: answers that are torn, entries without an end, clocks set back, errors of our own."""
+"""What is rare and happens: answers that are torn, entries without an end, clocks set back, errors of our own."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -4,7 +4,6 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 
-
 import anyio
 import msgspec
 import pytest
@@ -12,6 +11,7 @@ from msgspec.structs import replace
 
 from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
 from comfytui.model.state import State
@@ -21,6 +21,7 @@ from comfytui.simulator import faults as f
 from comfytui.simulator.speed import Speed
 from tests.engine.playing import facts, of_kind, playing
 from tests.engine.stage import Outcome, Stage, brief
+from tests.engine.test_frames_taken import picture, taken
 from tests.faults.test_frames_and_history import settled
 
 SCENES = tuple(brief(number, 2) for number in (1, 2, 3))
@@ -220,8 +221,6 @@ async def test_retries_go_on_counting_where_the_dead_runner_stopped(stage: Stage
 
 
 async def test_a_second_runner_on_a_run_that_is_driven_is_refused(stage: Stage) -> None:
-    from comfytui.errors import Failure
-
     async with stage.simulator(speed=STEADY) as simulator:
         with stage.open(simulator, *SCENES) as runner:
             async with playing(runner, simulator) as play:
@@ -232,13 +231,11 @@ async def test_a_second_runner_on_a_run_that_is_driven_is_refused(stage: Stage) 
 
 
 async def test_frames_that_were_written_once_more_in_between_count_with_their_newer_content(stage: Stage) -> None:
-    from tests.engine.test_frames_taken import picture, taken
-
     async with stage.simulator(speed=STEADY) as simulator:
         dead = stage.open(simulator, *SCENES)
         await killed(dead, nth(e.FrameProven, 1))
         await stage.clock.sleep(20)
-        path = next(path for path in stage.output.rglob("scene-001-a1_00001_.png"))
+        (path,) = stage.output.rglob("scene-001-a1_00001_.png")
         newer = picture("teal")
         path.write_bytes(newer)
         outcome = await resumed(stage, dead, simulator)
