@@ -74,11 +74,11 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts simulators that end with the test."""
     with contextlib.ExitStack() as stack:
 
-        def serving(*faults: f.Fault) -> Server:
+        def serving(*faults: f.Fault, save_frame: float = 0.4) -> Server:
             output = tmp_path / "out"
             output.mkdir()
             portal = stack.enter_context(start_blocking_portal())
-            simulator = Simulator(output_dir=output, speed=Speed(save_frame=0.4), faults=Faults(*faults))
+            simulator = Simulator(output_dir=output, speed=Speed(save_frame=save_frame), faults=Faults(*faults))
             stack.enter_context(portal.wrap_async_context_manager(simulator.serve()))
             return Server(simulator, portal)
 
@@ -151,7 +151,7 @@ def test_a_signal_stops_what_is_ours_and_leaves_what_is_not(
     tmp_path: Path, serve: Callable[..., Server], drive: Callable[..., "subprocess.Popen[bytes]"],
     detached: bool, number: signal.Signals,
 ) -> None:  # fmt: skip
-    server = serve()
+    server = serve(save_frame=1.2)  # so that the first prompt is sure to be still at work
     process = drive(server, detached)
     eventually(has(tmp_path, e.FrameProven))
     eventually(has(tmp_path, e.PromptQueued, 2))
@@ -236,7 +236,7 @@ def test_a_signal_while_a_resumed_run_reaches_its_server_leaves_what_may_be_ther
 def test_a_second_signal_is_immediate_and_what_is_left_can_be_resumed(
     tmp_path: Path, serve: Callable[..., Server], drive: Callable[..., "subprocess.Popen[bytes]"], detached: bool
 ) -> None:
-    server = serve(f.InterruptLost(nth=1))
+    server = serve(f.InterruptLost(nth=1), save_frame=1.2)
     process = drive(server, detached)
     eventually(has(tmp_path, e.ExecutionStarted))
     eventually(has(tmp_path, e.PromptQueued, 2))
