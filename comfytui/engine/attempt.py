@@ -76,7 +76,8 @@ class AttemptDriver:
             self._desk.router.forget(self._voice.prompt_id)
             self._desk.collectors.remove(self._collector)
         attempt = self._voice.attempt
-        reason = exit_reason(attempt, gave_up=ending.gave_up, frames_timed_out=timed_out)
+        gave_up = "cancelled" if timed_out and self.signals.cancelled else ending.gave_up
+        reason = exit_reason(attempt, gave_up=gave_up, frames_timed_out=timed_out)
         status = final_status(attempt, frames_timed_out=timed_out)
         telemetry = telemetry_of(attempt, self._desk.policy, self._desk.clock.now(), reason, status)
         self._voice.tell(e.AttemptEnded, telemetry=telemetry, exit_reason=reason, status=status)
@@ -202,9 +203,12 @@ class AttemptDriver:
         succeeded = ending.success_at is not None
         if self._desk.policy.done_marker:  # a prompt that failed writes none any more
             marker_patience = self._desk.policy.done_marker_timeout_seconds if succeeded else 0
-            await await_marker(self._desk, self._voice, float(marker_patience))
+            await await_marker(self._desk, self._voice, self.signals, float(marker_patience))
         patience = float(self._desk.policy.post_execution_timeout_seconds) if succeeded else FAILED_PATIENCE
-        lacking = await self._collector.finish(ending.files, patience)
+        async with anyio.create_task_group() as hurrying:
+            hurrying.start_soon(self._hurry)
+            lacking = await self._collector.finish(ending.files, patience)
+            hurrying.cancel_scope.cancel()
         if not (lacking and succeeded):
             return False
         candidates = await self._collector.force()
@@ -213,6 +217,12 @@ class AttemptDriver:
             await to_thread.run_sync(write_atomic, path, ("\n".join(candidates) + "\n").encode())
             self._voice.tell(e.CopyForced, debug_path=self._desk.run_dir.relative(path))
         return True
+
+    async def _hurry(self) -> None:
+        """Once the attempt is cancelled, wait for what is missing no longer than for that of a failed one."""
+        while not self.signals.cancelled:
+            await self.signals.wait(60.0)
+        self._collector.hurry(FAILED_PATIENCE)
 
     def _tell_ended(self, ending: Ending) -> None:
         expected = sum(file.type == "output" for file in ending.files) if ending.reported else None

@@ -64,6 +64,7 @@ class FrameCollector:
         self._failed: dict[str, Uncollected] = {}
         self._unsafe: set[str] = set()
         self._stirred = anyio.Event()
+        self._deadline = float("inf")
 
     # --- while it executes ---------------------------------------------------------------------------------------
 
@@ -80,8 +81,7 @@ class FrameCollector:
             self._hub.publish(
                 FrameWriting(scene=self._voice.scene, attempt=self._voice.number, name=plain(name), bytes=seen.bytes)
             )
-        self._stirred.set()
-        self._stirred = anyio.Event()
+        self._stir()
 
     async def follow(self) -> None:
         """Take each frame that comes to rest, until cancelled."""
@@ -108,14 +108,14 @@ class FrameCollector:
         wanted, unsafe = wanted_of(reported)
         for name in dict.fromkeys(u.name for u in unsafe):
             self._refuse(name, "unsafe", Failure("frame.unsafe_name", name=plain(name, 200)).what)
-        deadline = self._clock.monotonic() + patience
+        self._deadline = self._clock.monotonic() + patience
         looks = 0
         while True:
             lacking = await self._look(wanted)
             enough = bool(wanted) or len(self._taken) >= self._floor
             if not lacking and enough:
                 return False
-            left = deadline - self._clock.monotonic()
+            left = self._deadline - self._clock.monotonic()
             if left <= RESOLUTION:
                 break
             await self._until_stirred(min(LOOK_AGAIN[min(looks, len(LOOK_AGAIN) - 1)], left))
@@ -123,6 +123,11 @@ class FrameCollector:
         for frame in lacking:
             self._refuse_uncollected(frame)
         return bool(lacking) or not enough
+
+    def hurry(self, patience: float) -> None:
+        """Let :meth:`finish` await frames for ``patience`` seconds from now at most."""
+        self._deadline = min(self._deadline, self._clock.monotonic() + patience)
+        self._stir()
 
     async def force(self) -> list[str]:
         """Copy what was refused as it is; return one line per candidate that says why it was not proven."""
@@ -212,6 +217,10 @@ class FrameCollector:
 
     def _refuse(self, name: str, state: Literal["truncated", "missing", "unsafe"], why: str) -> None:
         self._voice.tell(FrameRefused, name=plain(name, 200), state=state, why=why)
+
+    def _stir(self) -> None:
+        self._stirred.set()
+        self._stirred = anyio.Event()
 
     async def _until_stirred(self, seconds: float | None) -> None:
         """Return at the next change in the folder, or after ``seconds``."""

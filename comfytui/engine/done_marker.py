@@ -4,6 +4,7 @@ from anyio import to_thread
 
 from comfytui.engine.desk import Desk
 from comfytui.engine.shelves import EitherShelf
+from comfytui.engine.signals import PromptSignals
 from comfytui.engine.voice import AttemptVoice
 from comfytui.engine.waiting import RESOLUTION
 from comfytui.model import events as e
@@ -13,9 +14,10 @@ LOOK_EVERY = 0.2
 """Seconds between two looks."""
 
 
-async def await_marker(desk: Desk, voice: AttemptVoice, patience: float) -> None:
+async def await_marker(desk: Desk, voice: AttemptVoice, signals: PromptSignals, patience: float) -> None:
     """Wait ``patience`` seconds for the attempt's marker, and tell how it went; with 0 one look is taken.
 
+    An attempt that is cancelled waits no longer.
     A marker older than the attempt is another's and does not count. On a server whose folder is not here none can be
     seen: a note says so.
     """
@@ -30,7 +32,7 @@ async def await_marker(desk: Desk, voice: AttemptVoice, patience: float) -> None
     while True:
         found = await to_thread.run_sync(find_marker, folder, stem, voice.attempt.planned_at)
         waited = desk.clock.monotonic() - began
-        if found is not None or waited >= patience - RESOLUTION:
+        if found is not None or waited >= patience - RESOLUTION or signals.cancelled:
             break
         await desk.clock.sleep(min(LOOK_EVERY, patience - waited))
     voice.tell(e.DoneMarkerAwaited, waited=round(waited, 1), path=str(found.path) if found else None)

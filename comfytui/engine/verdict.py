@@ -32,7 +32,7 @@ def exit_reason(attempt: Attempt, *, gave_up: str | None, frames_timed_out: bool
         return "maxWait"
     if gave_up == "attemptLimit":
         return "attemptLimit"
-    if attempt.success_at is None:
+    if attempt.success_at is None or (gave_up == "cancelled" and frames_timed_out):
         return "unknown"
     return "postExecution" if frames_timed_out else "success"
 

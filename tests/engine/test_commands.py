@@ -222,6 +222,30 @@ async def test_stop_while_the_queue_is_held_ends_the_run(stage: Stage) -> None:
     assert outcome.exit_code == 130
 
 
+@pytest.mark.parametrize("command", [c.Stop, c.Cancel])
+@pytest.mark.parametrize("awaited", ["frames", "marker"])
+async def test_what_is_given_up_does_not_wait_long_for_what_is_missing(
+    stage: Stage, command: type[c.AnyCommand], awaited: str
+) -> None:
+    stage.policy = replace(
+        stage.policy, post_execution_timeout_seconds=600, done_marker=awaited == "marker", done_marker_timeout_seconds=600
+    )
+    missing = [f.FewerFrames(keep=3, reported=True)] if awaited == "frames" else []
+    async with stage.simulator(*missing) as simulator:
+        with stage.open(simulator, FOUR[0]) as runner:
+            async with playing(runner, simulator) as play:
+                await play.until(phase_is(1, "collecting"))
+                await stage.clock.sleep(5)
+                asked = stage.clock.monotonic()
+                assert play.ask(command, **({} if command is c.Stop else {"scenes": ("scene-001",)})).accepted
+            took = stage.clock.monotonic() - asked
+            outcome = play.outcome
+    settled(outcome)
+    assert took < 10
+    assert outcome.attempt().proven == (3 if awaited == "frames" else 5)
+    assert outcome.scene().phase == "cancelled"
+
+
 # --- what is refused, and what is asked twice --------------------------------------------------------------------
 
 

@@ -180,6 +180,8 @@ def test_a_failure_on_the_way_is_told_in_its_own_words(failure: Failure, status:
         ("totalWait", False, False, "maxWait"),
         ("attemptLimit", False, False, "attemptLimit"),
         ("cancelled", False, False, "unknown"),
+        ("cancelled", True, True, "unknown"),  # the timeout did not run out: a person did not want to wait
+        ("cancelled", True, False, "success"),
         ("serverLost", False, False, "unknown"),
     ],
 )
