@@ -227,9 +227,8 @@ async def test_stop_while_the_queue_is_held_ends_the_run(stage: Stage) -> None:
 async def test_what_is_given_up_does_not_wait_long_for_what_is_missing(
     stage: Stage, command: type[c.AnyCommand], awaited: str
 ) -> None:
-    stage.policy = replace(
-        stage.policy, post_execution_timeout_seconds=600, done_marker=awaited == "marker", done_marker_timeout_seconds=600
-    )
+    stage.policy = replace(stage.policy, post_execution_timeout_seconds=600, done_marker_timeout_seconds=600)
+    stage.policy = replace(stage.policy, done_marker=awaited == "marker")
     missing = [f.FewerFrames(keep=3, reported=True)] if awaited == "frames" else []
     async with stage.simulator(*missing) as simulator:
         with stage.open(simulator, FOUR[0]) as runner:
