@@ -184,7 +184,7 @@ async def test_a_cancelled_reading_ends_the_program(path: Path) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(NvidiaSmi(patience=25).read)
         with anyio.fail_after(10):
-            while not exists(path / "began"):  # noqa: ASYNC110 - another process makes it
+            while not exists(path / "began"):
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
     await none_at_work()
@@ -201,5 +201,5 @@ def exists(path: Path) -> bool:
 async def none_at_work() -> None:
     """Return when no thread waits for an ``nvidia-smi`` any more, within a bound."""
     with anyio.fail_after(5):
-        while any(thread.name == "nvidia-smi" for thread in threading.enumerate()):  # noqa: ASYNC110 - a thread ends
+        while any(thread.name == "nvidia-smi" for thread in threading.enumerate()):
             await anyio.sleep(0.01)
