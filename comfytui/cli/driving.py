@@ -15,8 +15,8 @@ from comfytui.cli.endings import tell as tell_failure
 from comfytui.cli.interruptions import interruptions
 from comfytui.cli.mishaps import internal_failure
 from comfytui.clock import Clock, system_clock
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
 from comfytui.faces.headless import OutputFormatter, follow
 from comfytui.faces.printer import Printer

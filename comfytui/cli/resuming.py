@@ -121,7 +121,7 @@ def _asked(plan: RunPlan, state: State) -> tuple["dict[str, Whereabouts]", list[
 
     from comfytui.cli.driving import credentials
     from comfytui.engine.recovery import open_attempts
-    from comfytui.engine.witnesses import ask
+    from comfytui.engine.server.witnesses import ask
 
     try:
         return anyio.run(ask, plan.server, credentials(), open_attempts(state.scenes)), []

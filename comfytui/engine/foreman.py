@@ -8,13 +8,13 @@ import anyio.abc
 from anyio import to_thread
 
 from comfytui.clock import Clock
-from comfytui.engine.attempt import AttemptDriver
-from comfytui.engine.connection import Connection
-from comfytui.engine.desk import Desk
+from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.attempt.driver import AttemptDriver
+from comfytui.engine.attempt.verdict import telemetry_of
 from comfytui.engine.hub import Hub
-from comfytui.engine.make_room import make_room
 from comfytui.engine.planner import Settle, Submission, TryAgain, after_attempt, finished, submissions
-from comfytui.engine.verdict import telemetry_of
+from comfytui.engine.server.connection import Connection
+from comfytui.engine.server.make_room import make_room
 from comfytui.errors import Failure
 from comfytui.model import commands as c
 from comfytui.model import events as e

@@ -9,14 +9,14 @@ from anyio import to_thread
 
 from comfytui import __version__
 from comfytui.clock import Clock
-from comfytui.engine.connection import Line, reached
-from comfytui.engine.credentials import Credentials
-from comfytui.engine.gpu_activity import GpuActivity
+from comfytui.engine.frames.shelves import EitherShelf
 from comfytui.engine.hub import Hub, Unrecorded
-from comfytui.engine.router import Router
-from comfytui.engine.server_watch import ServerWatch
-from comfytui.engine.shelves import EitherShelf
-from comfytui.engine.vitals import watch_gpus
+from comfytui.engine.prompt.gpu_activity import GpuActivity
+from comfytui.engine.prompt.router import Router
+from comfytui.engine.server.connection import Line, reached
+from comfytui.engine.server.credentials import Credentials
+from comfytui.engine.server.vitals import watch_gpus
+from comfytui.engine.server.watch import ServerWatch
 from comfytui.errors import Failure
 from comfytui.model import commands as c
 from comfytui.model import events as e

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from comfytui.engine.desk import Desk
+from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.hub import Hub
 from comfytui.errors import Failure
 from comfytui.model import events as e

@@ -1,7 +1,7 @@
 """What becomes of each scene when a run is taken up again: run, skip, adopt or harvest, and why. Pure.
 
 The journal says what was meant and done, the server says where the prompts are, the disk says whether the frames are
-still what they were. Whoever asks those witnesses is in :mod:`comfytui.engine.witnesses`.
+still what they were. Whoever asks those witnesses is in :mod:`comfytui.engine.server.witnesses`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -12,12 +12,12 @@ import anyio.abc
 
 from comfytui.clock import Clock
 from comfytui.engine.closing import INTERRUPTED, close_run
-from comfytui.engine.connection import Connection, connected
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub
 from comfytui.engine.pausing import first_failure, pause, stepping_back
-from comfytui.engine.preflight import check_disk
+from comfytui.engine.server.connection import Connection, connected
+from comfytui.engine.server.credentials import Credentials
+from comfytui.engine.server.preflight import check_disk
 from comfytui.engine.taking_up import TakingUp, journal_notes
 from comfytui.errors import Failure
 from comfytui.model import events as e

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from anyio import to_thread
 
-from comfytui.engine.connection import Connection
 from comfytui.engine.hub import Hub
 from comfytui.engine.recovery import SceneRecovery, Whereabouts, nothing_to_do, open_attempts, recovery_plan
-from comfytui.engine.witnesses import whereabouts
+from comfytui.engine.server.connection import Connection
+from comfytui.engine.server.witnesses import whereabouts
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.state import State

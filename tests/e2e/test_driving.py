@@ -7,7 +7,7 @@ import pytest
 from comfytui.cli.driving import Driving, credentials, drive_in_foreground
 from comfytui.cli.planning import make_plan, order_story
 from comfytui.clock import system_clock
-from comfytui.engine.credentials import Credentials
+from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
 from comfytui.faces.headless import LineFormatter
 from comfytui.faces.printer import Printer

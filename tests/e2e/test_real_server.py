@@ -25,11 +25,11 @@ import pytest
 
 from comfytui.cli.planning import make_plan, order_story
 from comfytui.clock import system_clock
-from comfytui.engine import connection
-from comfytui.engine.credentials import Credentials
-from comfytui.engine.ending import of_history
+from comfytui.engine.frames.shelves import HttpShelf
+from comfytui.engine.prompt.ending import of_history
 from comfytui.engine.runner import Runner
-from comfytui.engine.shelves import HttpShelf
+from comfytui.engine.server import connection
+from comfytui.engine.server.credentials import Credentials
 from comfytui.records.rundir import RunDir, create_run, find_run, write_plan
 from comfytui.settings import load
 from comfytui.sources.comfy.address import ServerAddress

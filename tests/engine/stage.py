@@ -11,8 +11,8 @@ import anyio
 import msgspec
 
 from comfytui.clock import Clock
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.model.artifact import ArtifactMetadata
 from comfytui.model.events import SceneBrief, StoryBrief
 from comfytui.model.plan import RunPlan, ServerPlan

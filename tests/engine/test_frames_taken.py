@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.model import events as e
 from comfytui.model.plan import ServerPlan
 from comfytui.model.state import State

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from comfytui.engine.shelves import EitherShelf, Wanted
-from comfytui.engine.verdict import UNSEEN_BEFORE
+from comfytui.engine.attempt.verdict import UNSEEN_BEFORE
+from comfytui.engine.frames.shelves import EitherShelf, Wanted
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.simulator import faults as f

@@ -3,8 +3,8 @@
 import anyio
 import pytest
 
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import COMMAND_WAIT, Reason, Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.simulator import Simulator

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope

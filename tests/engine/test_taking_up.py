@@ -5,8 +5,8 @@ from pathlib import Path
 
 import anyio
 
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope

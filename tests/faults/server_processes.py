@@ -13,10 +13,10 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 from msgspec.structs import replace
 
 from comfytui.clock import system_clock
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.hub import Hub
 from comfytui.engine.runner import Reason, Runner
-from comfytui.engine.server_guard import ServerGuard
+from comfytui.engine.server.credentials import Credentials
+from comfytui.engine.server.guard import ServerGuard
 from comfytui.model import events as e
 from comfytui.model.fold import fold_all
 from comfytui.model.plan import RunPlan, ServerPlan

@@ -12,8 +12,8 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
@@ -353,7 +353,7 @@ async def test_a_runs_folder_without_room_for_archives_is_told_before_the_first_
 
 
 async def test_a_tight_disk_is_a_warning(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("comfytui.engine.preflight.free_bytes", lambda folder: 18 << 20)
+    monkeypatch.setattr("comfytui.engine.server.preflight.free_bytes", lambda folder: 18 << 20)
     outcome = await stage.play()
     settled(outcome)
     assert outcome.exit_code == 0
@@ -372,7 +372,7 @@ async def test_an_output_folder_that_may_not_be_listed(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return listed(folder)
 
-    monkeypatch.setattr("comfytui.engine.preflight.os.scandir", scandir)
+    monkeypatch.setattr("comfytui.engine.server.preflight.os.scandir", scandir)
     async with stage.simulator() as simulator:
         opened = stage.open(simulator)
         server = replace(opened.plan.server, output_dir=str(stage.output) if named else None)

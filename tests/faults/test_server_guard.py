@@ -16,8 +16,8 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 from msgspec.structs import replace
 
-from comfytui.engine import server_guard
 from comfytui.engine.runner import Runner
+from comfytui.engine.server import guard as server_guard
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.commands import Stop

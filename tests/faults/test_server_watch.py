@@ -9,11 +9,11 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from comfytui.engine import gauges
-from comfytui.engine.gpu_activity import GpuActivity
-from comfytui.engine.server_watch import FIRST_PAUSE, LONGEST_PAUSE, pause_before
-from comfytui.engine.stalling import Silence, next_stall_step, stall_limit
-from comfytui.engine.waiting import GiveUp, WaitOn, next_step
+from comfytui.engine.prompt.gpu_activity import GpuActivity
+from comfytui.engine.prompt.stalling import Silence, next_stall_step, stall_limit
+from comfytui.engine.prompt.waiting import GiveUp, WaitOn, next_step
+from comfytui.engine.server import gauges
+from comfytui.engine.server.watch import FIRST_PAUSE, LONGEST_PAUSE, pause_before
 from comfytui.faces.tui.panes.health import http_words
 from comfytui.model import commands as c
 from comfytui.model import events as e

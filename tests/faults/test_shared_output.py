@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.model import events as e
 from comfytui.model.workflow import load_workflow
 from comfytui.records import journal

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from msgspec.structs import replace
 
-from comfytui.engine.shelves import wanted_of
+from comfytui.engine.frames.shelves import wanted_of
 from comfytui.records.rundir import RunDir
 from comfytui.simulator import faults as f
 from comfytui.simulator.speed import Speed

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from comfytui.cli.planning import make_plan, order_story
-from comfytui.engine.credentials import Credentials
 from comfytui.engine.runner import Runner
+from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
 from comfytui.faces.headless import JsonFormatter
 from comfytui.model import commands as c

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfytui.engine.rest import Rest
-from comfytui.engine.shelves import on_disk, together, wanted_of
+from comfytui.engine.frames.rest import Rest
+from comfytui.engine.frames.shelves import on_disk, together, wanted_of
 from comfytui.sources.comfy.wire import OutputFile
 
 

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from comfytui.engine.attempt.verdict import exit_reason, final_status, telemetry_of
 from comfytui.engine.planner import TryAgain, after_attempt, allowed, finished, fulfilled, submissions
-from comfytui.engine.verdict import exit_reason, final_status, telemetry_of
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, decode, encode
 from comfytui.model.failure_classes import FREE_RETRIES, TABLE, class_of

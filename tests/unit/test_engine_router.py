@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from comfytui.engine.hub import Hub, Unrecorded
-from comfytui.engine.router import PROGRESS_INTERVAL, Router, queue_depth
-from comfytui.engine.signals import SUCCESS_SETTLES, PromptSignals
+from comfytui.engine.prompt.router import PROGRESS_INTERVAL, Router, queue_depth
+from comfytui.engine.prompt.signals import SUCCESS_SETTLES, PromptSignals
 from comfytui.model import events as e
 from comfytui.model.state import Attempt, Scene, State
 from comfytui.model.workflow import load_workflow

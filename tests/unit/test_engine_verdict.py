@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from comfytui.engine import ending as endings
-from comfytui.engine.ending import Ending
-from comfytui.engine.verdict import UNSEEN_AFTER, UNSEEN_BEFORE, exit_reason, final_status, telemetry_of
-from comfytui.engine.waiting import GiveUpReason
+from comfytui.engine.attempt.verdict import UNSEEN_AFTER, UNSEEN_BEFORE, exit_reason, final_status, telemetry_of
+from comfytui.engine.prompt import ending as endings
+from comfytui.engine.prompt.ending import Ending
+from comfytui.engine.prompt.waiting import GiveUpReason
 from comfytui.errors import Failure
 from comfytui.model.events import Device, Measurement
 from comfytui.model.policy import QueuePolicy

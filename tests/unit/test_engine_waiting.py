@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from comfytui.engine.waiting import (
+from comfytui.engine.prompt.waiting import (
     HINT_RETRIES,
     QUEUE_EVERY,
     RESOLUTION,

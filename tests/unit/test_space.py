@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from comfytui.engine.preflight import in_words, judged
+from comfytui.engine.server.preflight import in_words, judged
 from comfytui.errors import Failure
 from comfytui.model import space
 from comfytui.model.events import SceneBrief

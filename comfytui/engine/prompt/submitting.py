@@ -8,8 +8,8 @@ been asked for it.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from comfytui.engine.desk import Desk
-from comfytui.engine.signals import PromptSignals
+from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.prompt.signals import PromptSignals
 from comfytui.errors import Failure
 from comfytui.sources.comfy.failures import TransportFailure
 from comfytui.sources.comfy.wire import PromptRejection, PromptReply

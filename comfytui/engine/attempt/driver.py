@@ -8,16 +8,16 @@ import anyio
 import anyio.abc
 from anyio import to_thread
 
-from comfytui.engine import ending as endings
-from comfytui.engine.collecting import FrameCollector
-from comfytui.engine.desk import Desk
-from comfytui.engine.done_marker import await_marker
-from comfytui.engine.ending import Ending
+from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.attempt.verdict import exit_reason, final_status, telemetry_of
+from comfytui.engine.attempt.voice import AttemptVoice
+from comfytui.engine.frames.collecting import FrameCollector
+from comfytui.engine.frames.done_marker import await_marker
 from comfytui.engine.pausing import first_failure, flattened
-from comfytui.engine.prompt_watch import PromptWatch
-from comfytui.engine.submitting import WITHDRAWAL, submit, withdraw
-from comfytui.engine.verdict import exit_reason, final_status, telemetry_of
-from comfytui.engine.voice import AttemptVoice
+from comfytui.engine.prompt import ending as endings
+from comfytui.engine.prompt.ending import Ending
+from comfytui.engine.prompt.submitting import WITHDRAWAL, submit, withdraw
+from comfytui.engine.prompt.watch import PromptWatch
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.state import Attempt, Scene

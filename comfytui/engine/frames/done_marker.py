@@ -2,11 +2,11 @@
 
 from anyio import to_thread
 
-from comfytui.engine.desk import Desk
-from comfytui.engine.shelves import EitherShelf
-from comfytui.engine.signals import PromptSignals
-from comfytui.engine.voice import AttemptVoice
-from comfytui.engine.waiting import RESOLUTION
+from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.attempt.voice import AttemptVoice
+from comfytui.engine.frames.shelves import EitherShelf
+from comfytui.engine.prompt.signals import PromptSignals
+from comfytui.engine.prompt.waiting import RESOLUTION
 from comfytui.model import events as e
 from comfytui.sources.frames.markers import Marker, find_marker
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from comfytui.engine.waiting import GiveUpReason
+from comfytui.engine.prompt.waiting import GiveUpReason
 from comfytui.errors import Failure
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt

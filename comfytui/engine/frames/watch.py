@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from comfytui.engine.desk import Desk
+from comfytui.engine.attempt.desk import Desk
 from comfytui.model import events as e
 from comfytui.sources.frames.folder import FrameSeen
 from comfytui.sources.frames.watcher import FrameWatcher, WatchMode

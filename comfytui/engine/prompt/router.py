@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from comfytui.clock import Clock
 from comfytui.engine.hub import Hub
-from comfytui.engine.signals import PromptSignals
+from comfytui.engine.prompt.signals import PromptSignals
 from comfytui.model import events as e
 from comfytui.model.workflow import Workflow
 from comfytui.sources.comfy import messages as m

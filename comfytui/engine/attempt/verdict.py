@@ -25,8 +25,8 @@ UNSEEN_AFTER = "VRAM after execution not read: the prompt never executed"
 def exit_reason(attempt: Attempt, *, gave_up: str | None, frames_timed_out: bool) -> HistoryExitReason:
     """Return why waiting for ``attempt`` ended, in the contract's words.
 
-    ``gave_up`` is the reason that :func:`comfytui.engine.waiting.next_step` gave, if it did; ``frames_timed_out``
-    tells that frames were still missing when the post-execution timeout ran out.
+    ``gave_up`` is the reason that :func:`comfytui.engine.prompt.waiting.next_step` gave, if it did;
+    ``frames_timed_out`` tells that frames were still missing when the post-execution timeout ran out.
     """
     if gave_up in ("maxWait", "totalWait"):
         return "maxWait"

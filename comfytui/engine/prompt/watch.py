@@ -4,14 +4,23 @@ from collections.abc import Callable
 
 from anyio import to_thread
 
-from comfytui.engine import ending as endings
-from comfytui.engine.desk import Desk
-from comfytui.engine.ending import Ending
-from comfytui.engine.signals import PromptSignals
-from comfytui.engine.stall_watch import StallWatch
-from comfytui.engine.submitting import withdraw
-from comfytui.engine.voice import AttemptVoice
-from comfytui.engine.waiting import RESOLUTION, GiveUp, GiveUpReason, Look, ReadHistory, Reconcile, WaitOn, next_step
+from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.attempt.voice import AttemptVoice
+from comfytui.engine.prompt import ending as endings
+from comfytui.engine.prompt.ending import Ending
+from comfytui.engine.prompt.signals import PromptSignals
+from comfytui.engine.prompt.stall_watch import StallWatch
+from comfytui.engine.prompt.submitting import withdraw
+from comfytui.engine.prompt.waiting import (
+    RESOLUTION,
+    GiveUp,
+    GiveUpReason,
+    Look,
+    ReadHistory,
+    Reconcile,
+    WaitOn,
+    next_step,
+)
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.records.atomic import write_atomic

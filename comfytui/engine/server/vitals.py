@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from comfytui.clock import Clock
-from comfytui.engine.gpu_activity import GpuActivity
 from comfytui.engine.hub import Hub
+from comfytui.engine.prompt.gpu_activity import GpuActivity
 from comfytui.model import events as e
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from comfytui.engine.desk import Desk
+from comfytui.engine.attempt.desk import Desk
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.state import Attempt

@@ -10,16 +10,16 @@ from pathlib import Path
 import anyio.abc
 
 from comfytui.clock import Clock
-from comfytui.engine.credentials import Credentials
-from comfytui.engine.desk import Desk
-from comfytui.engine.frame_watch import watch_frames
-from comfytui.engine.gauges import Gauges
+from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.frames.shelves import DiskShelf, EitherShelf, HttpShelf, Shelf
+from comfytui.engine.frames.watch import watch_frames
 from comfytui.engine.hub import Hub
-from comfytui.engine.router import Router
-from comfytui.engine.server_guard import ServerGuard
-from comfytui.engine.server_watch import ServerWatch
-from comfytui.engine.shelves import DiskShelf, EitherShelf, HttpShelf, Shelf
-from comfytui.engine.vitals import watch_gpus
+from comfytui.engine.prompt.router import Router
+from comfytui.engine.server.credentials import Credentials
+from comfytui.engine.server.gauges import Gauges
+from comfytui.engine.server.guard import ServerGuard
+from comfytui.engine.server.vitals import watch_gpus
+from comfytui.engine.server.watch import ServerWatch
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import RunPlan, ServerPlan

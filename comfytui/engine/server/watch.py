@@ -11,8 +11,8 @@ import anyio
 
 from comfytui.clock import Clock
 from comfytui.engine.hub import Hub
-from comfytui.engine.router import queue_depth
-from comfytui.engine.signals import wait_for
+from comfytui.engine.prompt.router import queue_depth
+from comfytui.engine.prompt.signals import wait_for
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.sources.comfy.http import ComfyHttp

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from comfytui.clock import Clock
-from comfytui.engine.collecting import FrameCollector
-from comfytui.engine.gpu_activity import GpuActivity
+from comfytui.engine.frames.collecting import FrameCollector
+from comfytui.engine.frames.shelves import Shelf
 from comfytui.engine.hub import Hub
-from comfytui.engine.router import Router
-from comfytui.engine.server_watch import ServerWatch
-from comfytui.engine.shelves import Shelf
+from comfytui.engine.prompt.gpu_activity import GpuActivity
+from comfytui.engine.prompt.router import Router
+from comfytui.engine.server.watch import ServerWatch
 from comfytui.model.events import Device, Measurement, MomentWord
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.workflow import Workflow

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from comfytui.engine.connection import shelf_for
-from comfytui.engine.credentials import Credentials
+from comfytui.engine.frames.shelves import Shelf
 from comfytui.engine.recovery import Whereabouts
-from comfytui.engine.shelves import Shelf
+from comfytui.engine.server.connection import shelf_for
+from comfytui.engine.server.credentials import Credentials
 from comfytui.model.plan import ServerPlan
 from comfytui.model.state import Attempt
 from comfytui.sources.comfy.address import ServerAddress

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from comfytui.engine.frames.shelves import EitherShelf, Shelf
 from comfytui.engine.hub import Hub
-from comfytui.engine.shelves import EitherShelf, Shelf
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import RunPlan

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from comfytui.engine.desk import Desk
-from comfytui.engine.signals import PromptSignals
-from comfytui.engine.stalling import Silence, executions, next_stall_step, stall_limit
-from comfytui.engine.voice import AttemptVoice
+from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.attempt.voice import AttemptVoice
+from comfytui.engine.prompt.signals import PromptSignals
+from comfytui.engine.prompt.stalling import Silence, executions, next_stall_step, stall_limit
 from comfytui.model import events as e
 from comfytui.sources.comfy.failures import TransportFailure
 

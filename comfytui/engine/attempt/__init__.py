@@ -1,0 +1,1 @@
+"""One attempt: driven from its intent to its telemetry."""

@@ -1,0 +1,1 @@
+"""One prompt on the server: sent once, waited for with the socket's hints, concluded over HTTP."""
