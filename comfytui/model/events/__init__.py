@@ -1,0 +1,197 @@
+"""What happens in a run: the typed events.
+
+A :class:`Fact` is ordered, journalled and never dropped. A :class:`Sample` is latest-wins: a newer one of the same
+:func:`sample_key` replaces an older one that nobody has read yet. Sizes are bytes, waits are seconds.
+"""
+
+from comfytui.model.events.base import (
+    Fact,
+    Sample,
+)
+from comfytui.model.events.parts import (
+    Device,
+    Frame,
+    GpuFigures,
+    Measurement,
+    SceneBrief,
+    StoryBrief,
+)
+from comfytui.model.events.run import (
+    CommandAnswered,
+    QueueHeld,
+    RunArchived,
+    RunEnded,
+    RunnerStarted,
+    RunNoted,
+    RunOpened,
+    RunSettled,
+    RunValidated,
+    SuiteRan,
+)
+from comfytui.model.events.samples import (
+    FrameWord,
+    FrameWriting,
+    GpuSampled,
+    Progress,
+    Pulse,
+    QueueDepth,
+    Unknown,
+)
+from comfytui.model.events.scenes import (
+    AttemptEnded,
+    AttemptFact,
+    AttemptNoted,
+    AttemptPlanned,
+    CopyForced,
+    DoneMarkerAwaited,
+    ExecutionEnded,
+    ExecutionStarted,
+    FrameLost,
+    FrameProven,
+    FrameRefused,
+    GpuMeasured,
+    HistoryRead,
+    HistoryWord,
+    MomentWord,
+    NoteWord,
+    PromptQueued,
+    SceneEnded,
+    SceneReopened,
+    SceneRequeued,
+    StallNoticed,
+    StallWord,
+)
+from comfytui.model.events.server import (
+    ServerAway,
+    ServerBack,
+    ServerDied,
+    ServerGivenUp,
+    ServerReached,
+    ServerRestarted,
+    ServerStarted,
+    ServerStopped,
+    ServerTroubled,
+    SocketChanged,
+    SocketWord,
+)
+
+__all__ = [
+    "ENVELOPE_VERSION",
+    "AnyEvent",
+    "AnyFact",
+    "AnySample",
+    "AttemptEnded",
+    "AttemptFact",
+    "AttemptNoted",
+    "AttemptPlanned",
+    "CommandAnswered",
+    "CopyForced",
+    "Device",
+    "DoneMarkerAwaited",
+    "ExecutionEnded",
+    "ExecutionStarted",
+    "Fact",
+    "Frame",
+    "FrameLost",
+    "FrameProven",
+    "FrameRefused",
+    "FrameWord",
+    "FrameWriting",
+    "GpuFigures",
+    "GpuMeasured",
+    "GpuSampled",
+    "HistoryRead",
+    "HistoryWord",
+    "Measurement",
+    "MomentWord",
+    "NoteWord",
+    "Progress",
+    "PromptQueued",
+    "Pulse",
+    "QueueDepth",
+    "QueueHeld",
+    "RunArchived",
+    "RunEnded",
+    "RunNoted",
+    "RunOpened",
+    "RunSettled",
+    "RunValidated",
+    "RunnerStarted",
+    "Sample",
+    "SceneBrief",
+    "SceneEnded",
+    "SceneReopened",
+    "SceneRequeued",
+    "ServerAway",
+    "ServerBack",
+    "ServerDied",
+    "ServerGivenUp",
+    "ServerReached",
+    "ServerRestarted",
+    "ServerStarted",
+    "ServerStopped",
+    "ServerTroubled",
+    "SocketChanged",
+    "SocketWord",
+    "StallNoticed",
+    "StallWord",
+    "StoryBrief",
+    "SuiteRan",
+    "Unknown",
+    "sample_key",
+]
+
+ENVELOPE_VERSION = 1
+
+AnyFact = (
+    RunOpened
+    | RunnerStarted
+    | RunNoted
+    | SuiteRan
+    | RunSettled
+    | RunEnded
+    | RunValidated
+    | RunArchived
+    | QueueHeld
+    | CommandAnswered
+    | ServerReached
+    | ServerStarted
+    | ServerDied
+    | ServerStopped
+    | ServerTroubled
+    | ServerAway
+    | ServerGivenUp
+    | ServerBack
+    | ServerRestarted
+    | SocketChanged
+    | AttemptPlanned
+    | PromptQueued
+    | ExecutionStarted
+    | GpuMeasured
+    | HistoryRead
+    | StallNoticed
+    | ExecutionEnded
+    | FrameProven
+    | FrameRefused
+    | FrameLost
+    | DoneMarkerAwaited
+    | CopyForced
+    | AttemptNoted
+    | AttemptEnded
+    | SceneRequeued
+    | SceneEnded
+    | SceneReopened
+)
+AnySample = Progress | FrameWriting | QueueDepth | GpuSampled | Pulse | Unknown
+AnyEvent = AnyFact | AnySample
+
+
+def sample_key(sample: AnySample) -> tuple[str, ...]:
+    """Return what ``sample`` is a reading of: a newer sample of the same key replaces it."""
+    match sample:
+        case Progress(scene=scene):
+            return ("progress", scene)
+        case FrameWriting(scene=scene, name=name):
+            return ("frame_writing", scene, name)
+        case _:
+            return (type(sample).__name__,)

@@ -1,0 +1,78 @@
+"""What events are made of: the briefs of story and scene, devices and their figures, a frame."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from comfytui.model.telemetry import GpuSource
+
+
+class StoryBrief(Struct, frozen=True, kw_only=True):
+    """What a run remembers of its story as a whole."""
+
+    id: str
+    logline: str = ""
+    directors_vision: str = ""
+    generator: str = ""
+    file: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class SceneBrief(Struct, frozen=True, kw_only=True):
+    """What a run remembers of a scene; ``folder`` is its folder inside the run folder, ``floor`` its frame floor."""
+
+    id: str
+    folder: str
+    floor: int
+    prompt: str
+    negative_prompt: str = ""
+    title: str = ""
+    summary: str = ""
+    mood: str = ""
+    camera_movement: str = ""
+    palette: str = ""
+    keyframe: str | None = None
+    expected_frames: int = 25
+    seed: int | None = None
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """A device as ``/system_stats`` lists it; memory in bytes."""
+
+    name: str
+    type: str | None = None
+    index: int | None = None
+    vram_total: int | None = None
+    vram_free: int | None = None
+
+
+class Measurement(Struct, frozen=True, kw_only=True):
+    """One reading of VRAM at a moment of an attempt: who answered, the rendering device, all of them, and the notes."""
+
+    source: GpuSource
+    device: Device | None = None
+    devices: tuple[Device, ...] = ()
+    system: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class GpuFigures(Struct, frozen=True, kw_only=True):
+    """One device at one moment: percent, bytes, degrees Celsius, watts; ``None`` where it does not tell."""
+
+    index: int
+    name: str
+    utilization: float | None = None
+    vram_used: int | None = None
+    vram_total: int | None = None
+    temperature: float | None = None
+    power: float | None = None
+
+
+class Frame(Struct, frozen=True, kw_only=True):
+    """A frame in the run folder: file name, bytes, SHA-256, whether it is proven whole, and how it came here."""
+
+    name: str
+    bytes: int
+    sha256: str
+    verified: bool = True
+    via: Literal["disk", "http"] = "disk"
