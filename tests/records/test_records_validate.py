@@ -538,7 +538,8 @@ def test_any_value_anywhere_gives_findings_and_never_an_exception(good_copy: Run
             break
         good_copy.metadata.write_bytes(msgspec.json.encode(document))
         found = validate_run(good_copy.path)
-        assert found or (type(before), before) == (type(place[key]), place[key])
+        unarchived = key == "Archive" and place[key] is None  # a run whose archive could not be written is valid
+        assert found or unarchived or (type(before), before) == (type(place[key]), place[key])
     finally:
         good_copy.metadata.write_bytes(original)
 
