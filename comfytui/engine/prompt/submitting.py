@@ -109,7 +109,7 @@ async def withdraw(desk: Desk, prompt_id: str, within: float = 30.0, every: floa
                 case "running":
                     await desk.http.interrupt(prompt_id)
         except TransportFailure:
-            pass
+            pass  # the server did not hear: it is asked again below, and the caller is told when it never does
         if desk.clock.monotonic() - began >= within:
             return False
         await desk.clock.sleep(min(every, 0.2 if desk.clock.monotonic() - began < 1 else every))

@@ -72,6 +72,8 @@ def _metadata_faults(state: State, metadata: Metadata) -> Iterator[Finding]:
         return
     if head is not None and (names := _head_differences(head, metadata_head(state, run))):
         yield Finding("artifact-metadata.json", f"differs from the journal in {', '.join(names)}")
+    if head is not None and head.archive is None and run.archive is not None:
+        yield Finding("artifact-metadata.json", "names no archive, and the journal tells that one was written")
     for scene in state.scenes:
         place = f"scene {scene.id}"
         made, told = scene_artifact(scene, run), metadata.scenes.get(scene.id)
