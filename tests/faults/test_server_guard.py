@@ -25,8 +25,8 @@ from comfytui.model.workflow import Values, render
 from comfytui.records.lock import this_process
 from comfytui.records.rundir import find_run
 from comfytui.records.validate import validate_run
-from comfytui.sources.comfy.identity import identity_of
 from comfytui.sources.comfy.own_server import OwnServer
+from comfytui.sources.processes.identity import identity_of
 from tests.e2e.command import comfytui, story
 from tests.engine.stage import Stage
 from tests.faults.server_processes import (

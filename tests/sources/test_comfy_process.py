@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from comfytui.clock import Clock, system_clock
 from comfytui.errors import Failure
 from comfytui.sources.comfy import server_output
-from comfytui.sources.comfy.identity import ProcessIdentity, identity_of, mismatch
 from comfytui.sources.comfy.process import ServerProcess, simulator_command, simulator_url
-from comfytui.sources.comfy.process_group import group_of
 from comfytui.sources.comfy.server_output import ServerOutput
+from comfytui.sources.processes.group import group_of
+from comfytui.sources.processes.identity import ProcessIdentity, identity_of, mismatch
 from tests.sources.driven_clock import DrivenClock
 from tests.sources.socket_ear import until
 

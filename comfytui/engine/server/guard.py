@@ -20,9 +20,9 @@ from comfytui.model import events as e
 from comfytui.model.plan import ServerPlan
 from comfytui.model.state import OwnProcess
 from comfytui.sources.comfy.http import ComfyHttp
-from comfytui.sources.comfy.identity import ProcessIdentity, has_ended, why_not
 from comfytui.sources.comfy.own_server import OwnServer
 from comfytui.sources.comfy.port import holder, is_held
+from comfytui.sources.processes.identity import ProcessIdentity, has_ended, why_not
 
 REUSED: Final = "ComfyUI already running and reachable; reusing it"
 

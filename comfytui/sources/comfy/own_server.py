@@ -18,11 +18,11 @@ from anyio import to_thread
 
 from comfytui.clock import Clock
 from comfytui.errors import Failure
-from comfytui.sources.comfy.group_end import LOOK, end_group
-from comfytui.sources.comfy.identity import ProcessIdentity, identity_of, mismatch, same_start
-from comfytui.sources.comfy.process_group import group_of, group_options
-from comfytui.sources.comfy.server_environment import server_environment
 from comfytui.sources.comfy.server_output import ServerOutput
+from comfytui.sources.processes.environment import child_environment
+from comfytui.sources.processes.group import group_of, group_options
+from comfytui.sources.processes.group_end import LOOK, end_group
+from comfytui.sources.processes.identity import ProcessIdentity, identity_of, mismatch, same_start
 
 LAST_WORDS: Final = 1.0
 """Seconds in which a process that cannot be looked at may turn out to be one that was just ending."""
@@ -63,7 +63,7 @@ class OwnServer:
                     stdout=output if output is not None else subprocess.DEVNULL,
                     stderr=subprocess.STDOUT,
                     cwd=cwd,
-                    env=server_environment(env),
+                    env=child_environment(env),
                     **group_options(),
                 )
             except (OSError, ValueError) as error:

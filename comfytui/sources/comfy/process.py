@@ -25,11 +25,11 @@ from anyio import to_thread
 from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.sources.comfy.deadline import happens
-from comfytui.sources.comfy.group_end import all_gone, end_group
-from comfytui.sources.comfy.identity import ProcessIdentity, identity_of, mismatch, same_start
-from comfytui.sources.comfy.process_group import group_of, group_options
-from comfytui.sources.comfy.server_environment import server_environment
 from comfytui.sources.comfy.server_output import Ready, ServerOutput
+from comfytui.sources.processes.environment import child_environment
+from comfytui.sources.processes.group import group_of, group_options
+from comfytui.sources.processes.group_end import all_gone, end_group
+from comfytui.sources.processes.identity import ProcessIdentity, identity_of, mismatch, same_start
 
 __all__ = ["ProcessIdentity", "ServerProcess", "simulator_command", "simulator_url"]
 
@@ -153,7 +153,7 @@ class ServerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd=self._cwd,
-                env=server_environment(self._env or {}),
+                env=child_environment(self._env or {}),
                 **group_options(),
             )
         except (OSError, ValueError) as error:

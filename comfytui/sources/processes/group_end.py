@@ -6,7 +6,7 @@ from typing import Final
 from anyio import to_thread
 
 from comfytui.clock import Clock
-from comfytui.sources.comfy.process_group import ProcessGroup, kill
+from comfytui.sources.processes.group import ProcessGroup, kill
 
 LOOK: Final = 0.05
 """Seconds between two looks at whether the group has ended."""

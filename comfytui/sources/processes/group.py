@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-from comfytui.sources.comfy.identity import SAME_MOMENT, ProcessIdentity, is_alive, why_not
+from comfytui.sources.processes.identity import SAME_MOMENT, ProcessIdentity, is_alive, why_not
 
 
 class ProcessGroup(Protocol):
