@@ -1,67 +1,287 @@
-"""How long the run will probably still take, from what its own scenes took: honest, or silent."""
+"""How long the run will probably still take, from what this workflow's own scenes took: a range, or silence. Pure.
 
-from collections.abc import Iterable
-from datetime import datetime
-from statistics import median
+What a scene keeps its server busy for is learnt in four parts: the wait for its turn beyond our own prompts (other
+people's), the time until the first step is told (models are loaded), the steps, and what follows them (decoding,
+saving). The load of the very first scene is a cold one and does not count for the rest.
+
+The range is from p50 to p90. What ``n`` scenes to come take together has the mean ``n m`` and, seen from ``k`` known
+ones with the spread ``s``, the standard error ``s sqrt(n + n² / k)``: the chance of each scene, and that ``m`` itself
+is known from ``k`` only. p90 stands the 90 % quantile of Student's t above it; p50 is corrected by how far the median
+of a scene lies from its mean. A scene that executes is judged by those that took longer in its present part.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import compress, count
+from math import ceil, sqrt
+from operator import is_not
+from statistics import fmean, median, stdev
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from comfytui.model.state import Attempt, Scene, State
 
+WINDOW = 64
+"""Scenes that teach: the newest ones."""
 
-class Pace(Struct, frozen=True, kw_only=True):
-    """What a run's finished scenes say about the rest: the median seconds of a scene, and how many are to come.
+FEWEST = 2
+"""Scenes below which nothing is known: one alone has no spread."""
 
-    ``working`` holds the start of each attempt that executes now.
+RECENT_ENDS = 8
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """Seconds that a scene kept its server busy, all its attempts together.
+
+    ``wait`` is for other people's prompts; ``busy`` the execution; ``load``, ``steps`` and ``save`` are its parts,
+    ``None`` where no step was told.
     """
 
-    median: float
-    waiting: int
-    working: tuple[datetime, ...] = ()
+    wait: float
+    busy: float
+    load: float | None = None
+    steps: float | None = None
+    save: float | None = None
 
 
-def scene_seconds(scene: Scene) -> float | None:
-    """Return how long ``scene`` kept the server busy, all its attempts together; ``None`` if it never executed."""
-    spans = [span for attempt in scene.attempts if (span := _execution(attempt)) is not None]
-    return sum(spans) if spans else None
+class Known(Struct, frozen=True, kw_only=True):
+    """What was learnt up to fact ``seq``: the scenes that are over, and where the others stand.
 
-
-def pace(scenes: Iterable[Scene]) -> Pace | None:
-    """Return the pace that ``scenes`` show, or ``None`` until one of them was rendered to its end."""
-    taken: list[float] = []
-    waiting, working = 0, []
-    for scene in scenes:
-        if scene.phase == "done":
-            seconds = scene_seconds(scene)
-            if seconds is not None:
-                taken.append(seconds)
-        elif not scene.over:
-            latest = scene.latest
-            if latest is not None and latest.executing_at is not None and latest.ended_at is None:
-                working.append(latest.executing_at)
-            else:
-                waiting += 1
-    return Pace(median=median(taken), waiting=waiting, working=tuple(working)) if taken else None
-
-
-def remaining(known: Pace | None, now: datetime) -> float | None:
-    """Return the seconds that are left at ``now`` by that pace; ``None`` while it is being learnt."""
-    if known is None:
-        return None
-    under_way = sum(max(0.0, known.median - (now - start).total_seconds()) for start in known.working)
-    return known.waiting * known.median + under_way
-
-
-def remaining_seconds(state: State, now: datetime) -> float | None:
-    """Return the seconds until the last scene is over: the median of the finished ones for each that remains.
-
-    ``None`` as long as no scene was rendered to its end ("learning"), and 0 when nothing remains.
+    ``cold`` is whether the first of ``spent`` is the first scene of all.
     """
-    return remaining(pace(state.scenes), now)
+
+    seq: int = -1
+    scenes: tuple[Scene, ...] = ()
+    spent: tuple[Spent, ...] = ()
+    cold: bool = True
+    done: int = 0
+    ends: tuple[datetime, ...] = ()
+    waiting: tuple[int, ...] = ()
+    working: tuple[int, ...] = ()
+
+    @property
+    def learning(self) -> bool:
+        """Whether too little is known to say anything: fewer than two scenes, or none that was rendered."""
+        return len(self.spent) < FEWEST or not self.done
 
 
-def _execution(attempt: Attempt) -> float | None:
-    """Return the seconds from the start of execution to its end, or ``None`` when one of them is not known."""
-    if attempt.executing_at is None or attempt.execution_ended_at is None:
+class Estimate(Struct, frozen=True, kw_only=True):
+    """Seconds from now: as likely less as more (p50), and not exceeded nine times out of ten (p90)."""
+
+    likely: float
+    late: float
+
+    def clock(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return when that is, seen from ``now``."""
+        return now + timedelta(seconds=self.likely), now + timedelta(seconds=self.late)
+
+
+def learn(known: Known, state: State) -> Known:
+    """Return what is known with ``state``, looking only at the scenes that changed since ``known``.
+
+    A state that lies before, or is of another run, is learnt from anew.
+    """
+    if state.scenes is known.scenes:
+        return known if state.seq >= known.seq else learn(Known(), state)
+    if state.seq < known.seq or len(state.scenes) != len(known.scenes):
+        known = Known(waiting=tuple(range(len(state.scenes))))
+        changed: Sequence[int] = range(len(state.scenes))
+        before: Sequence[Scene | None] = [None] * len(state.scenes)
+    else:
+        before = known.scenes
+        changed = list(compress(count(), map(is_not, before, state.scenes)))
+    waiting, working, over = list(known.waiting), set(known.working), list[Scene]()
+    for place in changed:
+        was, scene = before[place], state.scenes[place]
+        _move(waiting, place, here=not scene.over and not _begun(scene))
+        (working.add if not scene.over and _begun(scene) else working.discard)(place)
+        if scene.phase in ("done", "failed") and (was is None or not was.over):
+            over.append(scene)
+    known = replace(
+        known, seq=state.seq, scenes=state.scenes, waiting=tuple(waiting), working=tuple(sorted(working))
+    )  # fmt: skip
+    for scene in sorted(over, key=_ended_at):
+        known = _taught(known, scene)
+    return known
+
+
+def run_estimate(known: Known, state: State, now: datetime) -> Estimate | None:
+    """Return how long it takes until the last scene is over; ``None`` while learning, 0 when nothing remains."""
+    return _ahead(known, state, now, len(known.waiting))
+
+
+def scene_estimate(known: Known, state: State, scene_id: str, now: datetime) -> Estimate | None:
+    """Return how long it takes until that scene is over: what is before it counts too.
+
+    ``None`` while learning, when it is over or unknown, and when it takes longer than every scene before it.
+    """
+    place = state.index.get(scene_id)
+    if known.learning or place is None:
         return None
-    return (attempt.execution_ended_at - attempt.executing_at).total_seconds()
+    if place in known.working:
+        return _under_way(known, state, state.scenes[place], now)
+    rank = bisect_left(known.waiting, place)
+    if rank == len(known.waiting) or known.waiting[rank] != place:
+        return None
+    return _ahead(known, state, now, rank + 1)
+
+
+def typical(known: Known) -> Spent | None:
+    """Return what a scene typically takes: the median of each part; ``None`` while learning."""
+    if known.learning:
+        return None
+    parts = {name: _told(known, name) for name in ("load", "steps", "save")}
+    return Spent(
+        wait=median(spent.wait for spent in known.spent), busy=median(spent.busy for spent in known.spent),
+        **{name: median(told) if told else None for name, told in parts.items()},
+    )  # fmt: skip
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+
+
+def _begun(scene: Scene) -> bool:
+    return scene.phase in ("executing", "collecting")
+
+
+def _move(places: list[int], place: int, *, here: bool) -> None:
+    at = bisect_left(places, place)
+    there = at < len(places) and places[at] == place
+    if here and not there:
+        insort(places, place)
+    elif there and not here:
+        del places[at]
+
+
+def _ended_at(scene: Scene) -> datetime:
+    return max((a.execution_ended_at or a.planned_at for a in scene.attempts), default=datetime.max)
+
+
+def _taught(known: Known, scene: Scene) -> Known:
+    """Return ``known`` with what ``scene`` took. One that people asked for again teaches by its newest attempt."""
+    attempts = scene.attempts[-1:] if scene.extra_attempts else scene.attempts
+    parts = [part for attempt in attempts if (part := _spent(attempt, known.ends)) is not None]
+    if not parts:
+        return known
+    ends = tuple(a.execution_ended_at for a in attempts if a.execution_ended_at is not None)
+    spent = (*known.spent, _sum(parts))
+    return replace(
+        known, spent=spent[-WINDOW:], cold=known.cold and len(spent) <= WINDOW,
+        done=known.done + (scene.phase == "done"), ends=(*known.ends, *ends)[-RECENT_ENDS:],
+    )  # fmt: skip
+
+
+def _spent(attempt: Attempt, ends: Sequence[datetime]) -> Spent | None:
+    """Return what ``attempt`` took; ``None`` unless it executed. Its turn came when the one before it had ended."""
+    began, ended = attempt.executing_at, attempt.execution_ended_at
+    if began is None or ended is None:
+        return None
+    turn = max([attempt.planned_at, *(end for end in ends if end <= began)])
+    wait, busy = max(0.0, (began - turn).total_seconds()), (ended - began).total_seconds()
+    if attempt.steps is None:
+        return Spent(wait=wait, busy=busy)
+    load, steps = _seconds(began, attempt.steps.first), _seconds(attempt.steps.first, attempt.steps.last)
+    return Spent(wait=wait, busy=busy, load=load, steps=steps, save=_seconds(attempt.steps.last, ended))
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start).total_seconds())
+
+
+def _sum(parts: Sequence[Spent]) -> Spent:
+    def total(name: str) -> float | None:
+        told = [getattr(part, name) for part in parts]
+        return None if None in told else sum(told)
+
+    return Spent(
+        wait=sum(part.wait for part in parts), busy=sum(part.busy for part in parts), load=total("load"),
+        steps=total("steps"), save=total("save"),
+    )  # fmt: skip
+
+
+def _told(known: Known, name: str) -> list[float]:
+    """Return the seconds of one part of the known scenes, without the first load where there is another."""
+    spent = known.spent[1:] if name == "load" and known.cold and len(known.spent) > 1 else known.spent
+    return [told for one in spent if (told := getattr(one, name)) is not None]
+
+
+# --- looking ahead ----------------------------------------------------------------------------------------------------
+
+
+def _ahead(known: Known, state: State, now: datetime, scenes: int) -> Estimate | None:
+    """Return how long what executes now and ``scenes`` more take."""
+    if not scenes and not known.working:
+        return Estimate(likely=0.0, late=0.0)
+    if known.learning:
+        return None
+    working = [_under_way(known, state, state.scenes[place], now) for place in known.working]
+    return _added([_together(known, scenes), *(part for part in working if part is not None)])
+
+
+def _together(known: Known, scenes: int) -> Estimate:
+    """Return how long ``scenes`` take one after the other (see the module)."""
+    if not scenes:
+        return Estimate(likely=0.0, late=0.0)
+    costs = _costs(known)
+    mean, known_scenes = fmean(costs), len(costs)
+    likely = max(0.0, scenes * mean + median(costs) - mean)
+    error = stdev(costs) * sqrt(scenes + scenes**2 / known_scenes)
+    return Estimate(likely=likely, late=max(likely, scenes * mean + _student_90(known_scenes - 1) * error))
+
+
+def _costs(known: Known) -> list[float]:
+    costs = [spent.wait + spent.busy for spent in known.spent]
+    first, warm = known.spent[0], _told(known, "load")
+    if known.cold and first.load is not None and warm:
+        costs[0] -= max(0.0, first.load - median(warm))
+    return costs
+
+
+def _under_way(known: Known, state: State, scene: Scene, now: datetime) -> Estimate | None:
+    """Return how much longer ``scene`` executes, or ``None`` when it is slower than all that are known.
+
+    A scene whose frames are being collected counts as good as over.
+    """
+    began = scene.latest.executing_at if scene.latest is not None else None
+    if scene.phase != "executing" or began is None:
+        return Estimate(likely=0.0, late=0.0)
+    part, since = _part(state, scene.id, began)
+    present = _beyond(_told(known, part), _seconds(since, now))
+    if present is None:
+        return _beyond(_told(known, "busy"), _seconds(began, now))
+    rest = {"load": ("steps", "save"), "steps": ("save",)}.get(part, ())
+    later = [Estimate(likely=median(told), late=_high(told)) for name in rest if (told := _told(known, name))]
+    return _added([present, *later])
+
+
+def _part(state: State, scene_id: str, began: datetime) -> tuple[str, datetime]:
+    """Return the part in which the scene executes, and since when."""
+    steps, sample = state.steps.get(scene_id), state.progress.get(scene_id)
+    if steps is None:
+        return "load", began
+    return ("save", steps.last) if sample is not None and sample.maximum <= 1 else ("steps", steps.first)
+
+
+def _beyond(told: Sequence[float], elapsed: float) -> Estimate | None:
+    longer = [seconds - elapsed for seconds in told if seconds > elapsed]
+    return Estimate(likely=median(longer), late=_high(longer)) if longer else None
+
+
+def _high(told: Sequence[float]) -> float:
+    """Return the ninth decile of ``told``: the least value that nine out of ten do not exceed."""
+    return sorted(told)[ceil(0.9 * len(told)) - 1]
+
+
+def _added(parts: Sequence[Estimate]) -> Estimate:
+    """Return the sum of estimates that have nothing to do with each other: their widths add up as squares."""
+    likely = sum(part.likely for part in parts)
+    return Estimate(likely=likely, late=likely + sqrt(sum((part.late - part.likely) ** 2 for part in parts)))
+
+
+def _student_90(freedom: int) -> float:
+    """Return the 90 % quantile of Student's t, by its expansion around the normal one."""
+    z = 1.2815515655446004
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + first / freedom + second / freedom**2

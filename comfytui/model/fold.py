@@ -31,6 +31,7 @@ from comfytui.model.state import (
     ScenePhase,
     Server,
     State,
+    Steps,
 )
 
 
@@ -68,7 +69,7 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
             current = state.scene(scene)
             if current is None or current.phase != "executing":
                 return state
-            return replace(state, at=at, progress={**state.progress, scene: sample})
+            return _step_told(replace(state, at=at, progress={**state.progress, scene: sample}), sample, at)
         case e.FrameWriting():
             row = FrameRow(
                 scene=sample.scene, attempt=sample.attempt, name=sample.name, state=sample.state, at=at,
@@ -224,6 +225,8 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
     if attempt_now is None:
         return state
     attempt = _advance(attempt_now, fact, at)
+    if isinstance(fact, e.ExecutionEnded):
+        attempt = replace(attempt, steps=state.steps.get(fact.scene, attempt.steps))
     folded = _scene(state, fact.scene, lambda s: _with_attempt(s, attempt))
     match fact:
         case e.FrameProven(frame=frame):
@@ -254,10 +257,20 @@ def _without_writing(state: State, ended: e.AttemptEnded) -> State:
     return state if len(rows) == len(state.frames) else replace(state, frames=rows)
 
 
-def _without_progress(state: State, scene_id: str) -> State:
-    if scene_id not in state.progress:
+def _step_told(state: State, sample: e.Progress, at: datetime) -> State:
+    if sample.maximum <= 1:
         return state
-    return replace(state, progress={scene: sample for scene, sample in state.progress.items() if scene != scene_id})
+    known = state.steps.get(sample.scene)
+    return replace(state, steps={**state.steps, sample.scene: Steps(first=known.first if known else at, last=at)})
+
+
+def _without_progress(state: State, scene_id: str) -> State:
+    if scene_id not in state.progress and scene_id not in state.steps:
+        return state
+    return replace(
+        state, progress={scene: sample for scene, sample in state.progress.items() if scene != scene_id},
+        steps={scene: steps for scene, steps in state.steps.items() if scene != scene_id},
+    )  # fmt: skip
 
 
 def _with_attempt(scene: Scene, attempt: Attempt) -> Scene:

@@ -48,6 +48,13 @@ class Refusal(Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Steps(Struct, frozen=True, kw_only=True):
+    """When the first and the newest sampling step of an attempt were told. In a journal they stand a second apart."""
+
+    first: datetime
+    last: datetime
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One prompt for one scene, from the write-ahead intent to its telemetry."""
 
@@ -64,6 +71,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     queued_at: datetime | None = None
     executing_at: datetime | None = None
     execution_ended_at: datetime | None = None
+    steps: Steps | None = None
+    """Known once it has ended, where any step was told."""
     ended_at: datetime | None = None
     status: ExecutionStatus | None = None
     success_at: datetime | None = None
@@ -254,6 +263,8 @@ class State(Struct, frozen=True, kw_only=True):
     """Where each scene id stands in ``scenes``. Shared between states and never changed in place."""
     progress: dict[str, Progress] = {}
     """Progress of the scenes that execute, by scene id. Replaced, never changed in place."""
+    steps: dict[str, Steps] = {}
+    """The steps of the scenes that execute, by scene id. Replaced, never changed in place."""
     frames: tuple[FrameRow, ...] = ()
     """The newest frames first, at most ``RECENT_FRAMES``."""
     gpu: tuple[GpuMoment, ...] = ()

@@ -26,11 +26,10 @@ from comfytui.faces.tui.screens.deck import DeckScreen
 from comfytui.faces.tui.themes import ASCII, PALETTES, UNICODE, textual_theme
 from comfytui.faces.tui.view import Resumed, View, Viewing
 from comfytui.model import commands
-from comfytui.model.eta import Pace, pace, remaining
+from comfytui.model.eta import Known, learn
 from comfytui.model.events import CommandAnswered
 from comfytui.model.feed import Feed
 from comfytui.model.narrate import narrate
-from comfytui.model.state import Scene
 
 BATCH = 256
 """Feed items taken in before the loop gets a turn, so that a long journal never freezes the keys."""
@@ -56,7 +55,7 @@ class Dashboard(App[Leaving]):
         self.paused = False
         self.leaving: Leaving | None = None
         self.deck = DeckScreen()
-        self._pace: tuple[tuple[Scene, ...], Pace | None] = ((), None)
+        self._known = Known()
         self._due: tuple[float, Timer] | None = None
         self._painted_at = 0.0
         self._hush: Timer | None = None
@@ -123,11 +122,10 @@ class Dashboard(App[Leaving]):
     def view(self) -> View:
         """Return the moment to show."""
         state, now = self.mailbox.state, self.clock.now()
-        if self._pace[0] is not state.scenes:
-            self._pace = (state.scenes, pace(state.scenes))
+        self._known = learn(self._known, state)
         return View(
             state=state, now=now, lane=self.mailbox.lane, paused=self.paused, readonly=self.options.readonly,
-            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, remaining=remaining(self._pace[1], now),
+            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self._known,
         )  # fmt: skip
 
     def paint(self, force: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The lines at the edges of the screen: header, tabs (compact), footer, and the message above the footer."""
 
 from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName
-from comfytui.faces.tui.panes.figures import clock_face, plural, roughly
+from comfytui.faces.tui.panes.figures import clock_face, plural, span, wall_range
 from comfytui.faces.tui.panes.line import Line, Role, join, line_width, safe, spread, wrap
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
@@ -57,10 +57,17 @@ def _figures(view: View) -> list[tuple[int, Line]]:
     elapsed = clock_face((end - run.opened_at).total_seconds())
     parts.append((1, ((elapsed, "strong"),)))
     if view.running and run.settled_at is None and not run.held and state.server.answering is not False:
-        left = "ETA learning" if view.remaining is None else f"~{roughly(view.remaining)} left"
-        role: Role = "dim" if view.remaining is None else "text"
-        parts.append((2, ((left, role),)))
+        parts += _eta(view)
     return parts
+
+
+def _eta(view: View) -> list[tuple[int, Line]]:
+    """Return what probably remains and when it ends by the clock, each from p50 to p90."""
+    eta = view.eta
+    if eta is None:
+        return [(2, (("ETA learning", "dim"),))]
+    ends = wall_range(*eta.clock(view.now), view.now, view.zone)
+    return [(2, ((f"{span(eta.likely, eta.late)} left", "text"),)), (5, ((f"ends {ends}", "dim"),))]
 
 
 def _address(url: str) -> str:

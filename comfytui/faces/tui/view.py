@@ -9,7 +9,10 @@ from textual.message import Message
 from comfytui.faces.tui.panes.figures import wall_time
 from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.themes import UNICODE, Glyphs
+from comfytui.model.eta import Estimate, Known, run_estimate, scene_estimate
 from comfytui.model.state import State
+
+NOTHING_KNOWN = Known()
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,23 @@ class View:
     readonly: bool = False
     glyphs: Glyphs = UNICODE
     zone: tzinfo | None = None
-    remaining: float | None = None
-    """Seconds that the run probably still takes; ``None`` while that is being learnt."""
+    known: Known = NOTHING_KNOWN
+    """What the scenes so far tell about those to come."""
 
     @property
     def running(self) -> bool:
         """Whether the run is under way and time passes for it."""
         run = self.state.run
         return run is not None and run.ended_at is None and not run.observing and self.lane.live is not False
+
+    @property
+    def eta(self) -> Estimate | None:
+        """How long the run probably still takes; ``None`` while that is being learnt."""
+        return run_estimate(self.known, self.state, self.now)
+
+    def eta_of(self, scene_id: str) -> Estimate | None:
+        """Return how long it probably takes until that scene is over; ``None`` while that cannot be said."""
+        return scene_estimate(self.known, self.state, scene_id, self.now)
 
     @property
     def until(self) -> datetime:

@@ -27,6 +27,15 @@ def roughly(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes % 60 else f"{minutes // 60} h"
 
 
+def span(likely: float, late: float) -> str:
+    """Return a range of estimated seconds: ``12-18 min``, ``50 s to 2 min``, ``~12 min`` where both read the same."""
+    first, last = roughly(likely), roughly(late)
+    if first == last:
+        return f"~{first}"
+    number, _, unit = first.partition(" ")
+    return f"{number}-{last}" if last.partition(" ")[2] == unit else f"{first} to {last}"
+
+
 def age(span: timedelta) -> str:
     """Return how long ago something was, in steps coarse enough to be calm: ``now``, ``25 s``, ``3 min``, ``2 h``."""
     seconds = span.total_seconds()
@@ -61,3 +70,14 @@ def signed(value: float) -> str:
 def wall_time(moment: datetime, zone: tzinfo | None, seconds: bool = True) -> str:
     """Return ``moment`` on the wall clock of ``zone`` (``None``: this machine's): ``23:04:59``."""
     return moment.astimezone(zone).strftime("%H:%M:%S" if seconds else "%H:%M")
+
+
+def wall_range(first: datetime, last: datetime, now: datetime, zone: tzinfo | None) -> str:
+    """Return the minutes from ``first`` to ``last`` as ``23:41-23:58``, with the day where that is not today."""
+
+    def told(moment: datetime, day: datetime) -> str:
+        there = moment.astimezone(zone)
+        return there.strftime("%H:%M" if there.date() == day.astimezone(zone).date() else "%a %H:%M")
+
+    start, end = told(first, now), told(last, first)
+    return start if first == last or start == end else f"{start}-{end}"
