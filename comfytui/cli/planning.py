@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from comfytui import __version__
 from comfytui.errors import Failure
 from comfytui.model.events import SceneBrief, StoryBrief
-from comfytui.model.plan import RunPlan, ServerPlan
+from comfytui.model.plan import RunPlan, ServerPlan, SuitePlan
 from comfytui.model.story import Scene, Story, decode_story, load_story, sample_story
 from comfytui.model.workflow import Workflow, load_workflow
 from comfytui.settings import Settings
@@ -81,6 +81,10 @@ def make_plan(
         retry=dict(settings.retry),
         server=_server(settings, simulator_speed),
         mark=mark,
+        suites=tuple(
+            SuitePlan(label=suite.label, command=suite.command, cwd=str(suite.cwd), timeout=suite.timeout)
+            for suite in settings.suites
+        ),
     )
 
 

@@ -5,7 +5,7 @@ import functools
 from anyio import to_thread
 
 from comfytui.engine.hub import Hub
-from comfytui.engine.planner import fulfilled
+from comfytui.engine.planner import checked, fulfilled
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.records.archive import write_archive
@@ -19,9 +19,9 @@ INTERRUPTED = 130
 async def close_run(hub: Hub, run_dir: RunDir, *, interrupted: bool) -> int:
     """Write everything that is made at the end of a run and return its exit code.
 
-    0: every scene succeeded and met its floor, and the run validates; 1: otherwise; 130: it was stopped by a person.
-    An archive that could not be written is a fact and the code 1; all else is whole then. Raises ``Failure``
-    ``run.unwritable``.
+    0: every scene succeeded and met its floor, every check suite passed, and the run validates; 1: otherwise; 130: it
+    was stopped by a person. An archive that could not be written is a fact and the code 1; all else is whole then.
+    Raises ``Failure`` ``run.unwritable``.
     """
     await hub.commit(e.RunSettled())
     await to_thread.run_sync(build_metadata, run_dir, hub.state)
@@ -30,7 +30,7 @@ async def close_run(hub: Hub, run_dir: RunDir, *, interrupted: bool) -> int:
     await to_thread.run_sync(write_validation, run_dir, findings)
     hub.publish(e.RunValidated(passed=valid, findings=tuple(str(finding) for finding in findings)))
     archived = await _archive(hub, run_dir)
-    code = 0 if valid and archived and fulfilled(hub.state) else 1
+    code = 0 if valid and archived and fulfilled(hub.state) and checked(hub.state) else 1
     if interrupted:
         code = INTERRUPTED
     await hub.commit(e.RunEnded(outcome="interrupted" if interrupted else "finished", exit_code=code))

@@ -1,7 +1,8 @@
 """The foreman: lets the planner decide, starts the attempts it names, and answers what people ask."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import anyio
 import anyio.abc
@@ -37,6 +38,7 @@ class Foreman:
         self._cancelled: set[str] = set()
         self._first_command = anyio.Event()
         self._resting = False
+        self._checking = False
         self.stopped = False
 
     # --- the work ------------------------------------------------------------------------------------------------
@@ -57,6 +59,15 @@ class Foreman:
                 if not finished(self._hub.state):
                     await self._hub.changed()
             self._resting = True  # no await between the last look and this: no command falls in between
+
+    @contextmanager
+    def checking(self) -> Iterator[None]:
+        """Let the run be stopped inside the block, though every scene is over."""
+        self._resting = self._checking = True
+        try:
+            yield
+        finally:
+            self._checking = False
 
     def all_over(self) -> bool:
         """End the scenes that were given up while they waited; tell whether every scene is over then."""
@@ -168,7 +179,7 @@ class Foreman:
 
     def _refusal(self, command: c.AnyCommand) -> str:
         """Return why ``command`` cannot be done; empty when it can."""
-        if self._resting:
+        if self._resting and not (self._checking and isinstance(command, c.Stop)):
             return "the run is completing its records; ask again in a moment"
         if self.stopped and not isinstance(command, c.Stop):
             return "the run is stopping"

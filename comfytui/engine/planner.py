@@ -121,6 +121,11 @@ def fulfilled(state: State) -> bool:
     return all(scene.success and scene.meets_floor for scene in state.scenes)
 
 
+def checked(state: State) -> bool:
+    """Tell whether every check suite that ran passed."""
+    return state.run is None or all(suite.exit_code == 0 for suite in state.run.suites)
+
+
 def _may_retry(scene: Scene, policy: QueuePolicy, retry: Changes) -> bool:
     if rule_of(class_of(scene.attempts[-1]), retry) == "never":
         return False

@@ -11,6 +11,7 @@ import anyio
 import anyio.abc
 
 from comfytui.clock import Clock
+from comfytui.engine.checks import Checks
 from comfytui.engine.closing import INTERRUPTED, close_run
 from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub
@@ -51,6 +52,7 @@ class Runner:
         self._lock: RunLock
         self._journal: Journal
         self._foreman: Foreman
+        self._checks: Checks
         self._connecting: anyio.CancelScope | None = None
 
     def __enter__(self) -> Self:
@@ -71,6 +73,7 @@ class Runner:
         self.hub.record_with(summary.take)
         self._journal_notes = journal_notes(reading, (note.text for note in self.hub.state.notes))
         self._foreman = Foreman(self.hub, self.plan, self.run_dir, self._clock)
+        self._checks = Checks(self.hub, self.run_dir, self.plan.suites, self._clock)
         return self
 
     def __exit__(
@@ -89,8 +92,10 @@ class Runner:
     def command(self, command: AnyCommand) -> None:
         """Take ``command``; the answer is a ``CommandAnswered`` fact. To be called on the runner's event loop."""
         self._foreman.command(command)
-        if self._foreman.stopped and self._connecting is not None:
-            self._connecting.cancel()  # nobody needs the server any more
+        if self._foreman.stopped:
+            self._checks.stop()
+            if self._connecting is not None:
+                self._connecting.cancel()  # nobody needs the server any more
 
     async def drive(self) -> int:
         """Render what is left of the plan and return the exit code: 0, 1, 2 (it could not begin) or 130 (stopped).
@@ -129,8 +134,11 @@ class Runner:
                         if taking_up is not None:
                             await taking_up.begin(connection)
                         await self._work(connection)
+                        await self._check()
             if self._foreman.stopped and not self._foreman.all_over():
                 return self._left_open()
+        else:
+            await self._check()
         self._begun = True
         return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)
 
@@ -170,6 +178,11 @@ class Runner:
             connection.start(background)
             await self._foreman.work(connection)
             background.cancel_scope.cancel()
+
+    async def _check(self) -> None:
+        """Run the check suites; meanwhile the run can still be stopped."""
+        with self._foreman.checking():
+            await self._checks.run()
 
     def _left_open(self) -> int:
         """Say that the run was stopped before its server could be asked about prompts that may be there."""

@@ -38,6 +38,15 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     """Seconds from being asked to end until it is killed."""
 
 
+class SuitePlan(Struct, frozen=True, kw_only=True):
+    """A check command that runs after the scenes: words without a shell, a folder, and a time limit in seconds."""
+
+    label: str
+    command: tuple[str, ...]
+    cwd: str
+    timeout: float = 600.0
+
+
 class RunPlan(Struct, frozen=True, kw_only=True):
     """One run: its story, its workflow, its server and its patience."""
 
@@ -53,3 +62,5 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     """Eight random hexadecimal digits: run ids of two machines that share a server may be the same, marks are not."""
     retry: dict[FailureClass, RetryRule] = {}
     """What is changed of the table of failure classes (``[retry]``)."""
+    suites: tuple[SuitePlan, ...] = ()
+    """What is run once every scene is over."""

@@ -97,6 +97,10 @@ class RunDir:
         """The folder of logs."""
         return self.path / "logs"
 
+    def suite_log(self, label: str) -> Path:
+        """Return where the output of the check suite ``label`` is kept."""
+        return self.logs / f"{file_name(label).lower()}.log"
+
     @property
     def archive(self) -> Path:
         """The run's zip, beside the runs."""

@@ -9,10 +9,10 @@ on, at a cost that does not grow, and :func:`rebuilt` makes the same bytes from 
 
 **A run that is taken up again.** Parsers take the first match, so each scene's Telemetry line and the closing part
 (Scene summary, Artifact Index) may stand there only once. When a scene ends again, an attempt loses a frame after its
-end, or the run settles again, the section that was written before is *superseded*. The file is a log while the run
-goes on: the new section is appended. When the run settles (``RunSettled``), and a section was superseded, the whole
-file is rebuilt from the journal without the superseded ones, and replaced atomically. So at rest the file always
-equals :func:`rebuilt`.
+end, a check suite runs again, or the run settles again, the section that was written before is *superseded*. The file
+is a log while the run goes on: the new section is appended. When the run settles (``RunSettled``), and a section was
+superseded, the whole file is rebuilt from the journal without the superseded ones, and replaced atomically. So at rest
+the file always equals :func:`rebuilt`.
 """
 
 from collections.abc import Iterator
@@ -59,6 +59,8 @@ def lines(envelope: Envelope, state: State) -> list[str]:
             return [stamped(at, f"[Scene {event.scene}] {text}") for text in _scene_lines(scene)] if scene else []
         case e.RunSettled() if state.run is not None:
             return [stamped(at, _scene_summary(state)), *(one_line(text) for text in _artifact_index(state, state.run))]
+        case e.SuiteRan(suite=suite):
+            return [stamped(at, f"{suite.label} exitCode={suite.exit_code}")]
         case e.RunValidated():
             verdict = "passed" if event.passed else f"failed ({len(event.findings)} findings)"
             return [stamped(at, f"[Validation] run-summary validation {verdict}")]
@@ -73,6 +75,8 @@ def section(event: e.AnyEvent) -> tuple[str, ...] | None:
             return ("scene", scene)
         case e.AttemptEnded(scene=scene, attempt=number) | e.FrameLost(scene=scene, attempt=number):
             return ("attempt", scene, str(number))
+        case e.SuiteRan(suite=suite):
+            return ("suite", suite.label)
         case e.RunSettled():
             return (CLOSING,)
         case _:

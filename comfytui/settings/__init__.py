@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from comfytui.model.failure_classes import FailureClass, RetryRule
     from comfytui.model.policy import QueuePolicy
     from comfytui.settings.server_table import ServerStart
+    from comfytui.settings.suites_table import Suite
 
 __all__ = ["DEMO", "Layer", "Settings", "load", "merge"]
 
 DEFAULT_WORKFLOW = "txt2img"
 DEFAULT_RUNS_DIR = "runs"
 
-DEMO = Layer({"server": SIMULATOR, "workflow": DEFAULT_WORKFLOW}, bindings={})
-"""What ``comfytui demo`` puts above file and environment, which speak of a real server; flags still win."""
+DEMO = Layer({"server": SIMULATOR, "workflow": DEFAULT_WORKFLOW, "suites": ()}, bindings={})
+"""What ``comfytui demo`` puts above file and environment, which speak of real work; flags still win."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Settings:
     """How ComfyUI is started where nothing answers at ``server``."""
     retry: "Mapping[FailureClass, RetryRule]" = field(default_factory=dict)
     """What is changed of the table of failure classes."""
+    suites: "tuple[Suite, ...]" = ()
+    """The check commands that run once every scene is over."""
 
     @property
     def simulated(self) -> bool:
@@ -97,6 +100,7 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         keymap=keymap,
         start=said.get("start"),
         retry=said.get("retry", {}),
+        suites=said.get("suites", ()),
     )
 
 

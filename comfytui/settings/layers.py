@@ -93,6 +93,7 @@ def from_file(path: Path) -> Layer:
     content = document.decode(data, "toml", file=str(path), syntax="config.unreadable")
     assert isinstance(content, dict)
     server = content.pop("server") if isinstance(content.get("server"), dict) else None
+    suites = content.pop("suites", None)
     tables = {name: _table(content[name], name, path) for name in TABLES if name in content}
     entries = {key: value for key, value in content.items() if key not in TABLES}
     entries |= {f"queue.{key}": value for key, value in tables.get("queue", {}).items()}
@@ -108,6 +109,10 @@ def from_file(path: Path) -> Layer:
         from comfytui.settings.retry_table import read_retry_table
 
         values["retry"] = read_retry_table(tables["retry"], path)
+    if suites is not None:
+        from comfytui.settings.suites_table import read_suites
+
+        values["suites"] = read_suites(suites, path)
     return Layer(values, tables.get("bindings"), _keymap(tables.get("keymap", {}), path))
 
 
@@ -161,7 +166,7 @@ def _unknown(key: str) -> str:
         return secret
     name = key.rpartition(".")[2].lower().replace("-", "_")
     by_name = {setting.name: setting for setting in SETTINGS} | {s.policy: s for s in SETTINGS if s.policy}
-    near = difflib.get_close_matches(name, [*by_name, *TABLES], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, [*by_name, *TABLES, "suites"], n=1, cutoff=0.6)
     if not near:
         return "there is no such setting"
     setting = by_name.get(near[0])

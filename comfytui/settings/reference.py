@@ -1,6 +1,6 @@
 """The settings as a table for people: made from the one list of them, so that it cannot go stale."""
 
-from comfytui.settings.table import SERVER_KEYS, SETTINGS
+from comfytui.settings.table import SERVER_KEYS, SETTINGS, SUITE_KEYS
 
 
 def settings_markdown() -> str:
@@ -11,6 +11,7 @@ def settings_markdown() -> str:
         default = f"`{one.default}`" if one.default else ""
         what = one.help.replace("<", "&lt;")
         rows.append(f"| `{one.flag}` | {variable} | `{one.key}` | {default} | {what} |")
-    for key, (what, default) in SERVER_KEYS.items():
-        rows.append(f"|  |  | `server.{key}` | {f'`{default}`' if default else ''} | {what} |")
+    for table, keys in {"server": SERVER_KEYS, "suites[]": SUITE_KEYS}.items():
+        for key, (what, default) in keys.items():
+            rows.append(f"|  |  | `{table}.{key}` | {f'`{default}`' if default else ''} | {what} |")
     return "\n".join(rows) + "\n"

@@ -1,7 +1,5 @@
 """The table ``[server]`` of ``comfytui.toml``: where ComfyUI is, and how it is started where nothing answers."""
 
-import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from comfytui.errors import Failure
 from comfytui.settings.table import SERVER_KEYS, SIMULATOR
-from comfytui.settings.values import MAXIMUM, Unusable, folder_path, server_address, shown, text_of
+from comfytui.settings.values import Unusable, command_of, folder_path, near, seconds_of, server_address, shown, text_of
 from comfytui.untrusted import plain
 
 READY_TIMEOUT, STOP_GRACE = 300.0, 10.0
@@ -47,12 +45,12 @@ def read_server_table(table: Mapping[str, object], file: Path) -> tuple[str | No
     folder = file.absolute().parent
     cwd = _read(table, "cwd", file, lambda value: folder_path(text_of(value), folder)) or folder
     start = ServerStart(
-        command=_read(table, "command", file, lambda value: _command(value, cwd)),
+        command=_read(table, "command", file, lambda value: command_of(value, cwd)),
         cwd=cwd,
         file=file.absolute(),
         env=_env(table.get("env", {}), file),
-        ready_timeout=_read(table, "ready_timeout", file, lambda value: _seconds(value, above=0.0), READY_TIMEOUT),
-        stop_grace=_read(table, "stop_grace", file, _seconds, STOP_GRACE),
+        ready_timeout=_read(table, "ready_timeout", file, lambda value: seconds_of(value, above=0.0), READY_TIMEOUT),
+        stop_grace=_read(table, "stop_grace", file, seconds_of, STOP_GRACE),
     )
     return url, start
 
@@ -79,21 +77,6 @@ def _read(table: Mapping[str, object], key: str, file: Path, read: Any, default:
         raise _unusable(file, key, str(fault)) from None
 
 
-def _command(value: object, cwd: Path) -> tuple[str, ...]:
-    """Return the command; its program as a path when it has one, ``~`` and what is relative to ``cwd`` resolved."""
-    if isinstance(value, str):
-        raise Unusable('it is one text; write a list: ["python", "main.py", "--port", "8188"]')
-    if not isinstance(value, list) or not value:
-        raise Unusable(f"{shown(value)} is no list of words" if not isinstance(value, list) else "it is empty")
-    for number, word in enumerate(value, start=1):
-        if not isinstance(word, str) or "\0" in word or (number == 1 and not word.strip()):
-            raise Unusable(f"word {number} ({shown(word)}) is not usable as text")
-    program = str(value[0])
-    if "/" in program or "\\" in program:
-        program = str(folder_path(program, cwd))
-    return (program, *value[1:])
-
-
 def _env(value: object, file: Path) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _unusable(file, "env", f"{shown(value)} is no table")
@@ -105,23 +88,10 @@ def _env(value: object, file: Path) -> dict[str, str]:
     return {str(name): str(text) for name, text in value.items()}
 
 
-def _seconds(value: object, above: float | None = None) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Unusable(f"{shown(value)} is not a number")
-    if value > MAXIMUM:
-        raise Unusable(f"{shown(value)} is more than {MAXIMUM}")
-    if value < 0:
-        raise Unusable(f"{shown(value)} is less than 0")
-    if above is not None and value <= above:
-        raise Unusable(f"{shown(value)} is not more than {above:g}")
-    return float(value)
-
-
 def _unknown(key: str) -> str:
     from comfytui.settings.layers import about_secret
 
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), SERVER_KEYS, n=1, cutoff=0.6)
-    return about_secret(key) or "there is no such setting" + (f"; did you mean `{near[0]}`?" if near else "")
+    return about_secret(key) or f"there is no such setting{near(key, SERVER_KEYS)}"
 
 
 def _unusable(file: Path, key: str, why: str) -> Failure:

@@ -191,7 +191,7 @@ SETTINGS = (*PLACES, *LOOKS, *QUEUE)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_KEY = {setting.key: setting for setting in SETTINGS}
 TABLES = ("queue", "bindings", "keymap", "retry")
-"""The tables of ``comfytui.toml``; ``server`` may be one too."""
+"""The tables of ``comfytui.toml``; ``server`` may be one too, and ``[[suites]]`` are any number of them."""
 
 SERVER_KEYS = {
     "url": ("The same as `server`, where that is a table.", "http://127.0.0.1:8188"),
@@ -202,3 +202,14 @@ SERVER_KEYS = {
     "stop_grace": ("Seconds from asking it to end until it is killed.", "10"),
 }
 """The keys of the table ``[server]``: what each is, and its default."""
+
+SUITE_KEYS = {
+    "label": (
+        "The name of a check suite; `Vitest comfyUI`, `Vitest e2e` and `Vitest scripts` fill VitestLogs too.",
+        "",
+    ),
+    "command": ("What it runs: a list of words, without a shell.", ""),
+    "cwd": ("The folder in which it runs; else that of the file.", ""),
+    "timeout": ("Seconds after which it is ended.", "600"),
+}
+"""The keys of each table ``[[suites]]``: what each is, and its default."""

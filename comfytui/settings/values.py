@@ -1,7 +1,9 @@
 """One value of a setting: text or TOML in, the checked value out, or words that say what is wrong with it."""
 
+import difflib
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -161,6 +163,43 @@ def server_address(text: str) -> str:
     if parts.query or parts.fragment:
         raise Unusable(f"{shown(text)} has something after a ? or #; only host, port and path are taken")
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def command_of(value: object, cwd: Path) -> tuple[str, ...]:
+    """Return the command; its program as a path when it has one, ``~`` and what is relative to ``cwd`` resolved.
+
+    Raises :class:`Unusable`.
+    """
+    if isinstance(value, str):
+        raise Unusable('it is one text; write a list: ["python", "main.py", "--port", "8188"]')
+    if not isinstance(value, list) or not value:
+        raise Unusable(f"{shown(value)} is no list of words" if not isinstance(value, list) else "it is empty")
+    for number, word in enumerate(value, start=1):
+        if not isinstance(word, str) or "\0" in word or (number == 1 and not word.strip()):
+            raise Unusable(f"word {number} ({shown(word)}) is not usable as text")
+    program = str(value[0])
+    if "/" in program or "\\" in program:
+        program = str(folder_path(program, cwd))
+    return (program, *value[1:])
+
+
+def seconds_of(value: object, above: float | None = None) -> float:
+    """Return a number of seconds, not negative and more than ``above``. Raises :class:`Unusable`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unusable(f"{shown(value)} is not a number")
+    if value > MAXIMUM:
+        raise Unusable(f"{shown(value)} is more than {MAXIMUM}")
+    if value < 0:
+        raise Unusable(f"{shown(value)} is less than 0")
+    if above is not None and value <= above:
+        raise Unusable(f"{shown(value)} is not more than {above:g}")
+    return float(value)
+
+
+def near(key: str, known: Iterable[str]) -> str:
+    """Return the hint at the one of ``known`` that ``key`` resembles, as the end of a sentence; empty for none."""
+    found = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.6)
+    return f"; did you mean `{found[0]}`?" if found else ""
 
 
 def _unlogged(text: str) -> str:

@@ -190,7 +190,7 @@ def test_suites_are_told_and_indexed(script: Make) -> None:
     run.publish(e.SuiteRan(suite=suite))
     run.settle()
     assert [line for line in run.lines if "Vitest" in line] == [
-        f"[{run.envelopes[-2].at:%H:%M:%S}] WARNING: Vitest e2e exitCode=3",
+        f"[{run.envelopes[-2].at:%H:%M:%S}] Vitest e2e exitCode=3",
         "Vitest e2e log: logs/vitest-e2e.log",
     ]
 
