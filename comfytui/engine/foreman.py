@@ -181,7 +181,7 @@ class Foreman:
         """Return why ``command`` cannot be done; empty when it can."""
         if self._resting and not (self._checking and isinstance(command, c.Stop)):
             return "the run is completing its records; ask again in a moment"
-        if self.stopped and not isinstance(command, c.Stop):
+        if self.stopped and not isinstance(command, c.Stop | c.ReadServerLog):
             return "the run is stopping"
         match command:
             case c.Rerun(scenes=ids) | c.Cancel(scenes=ids):
@@ -198,6 +198,8 @@ class Foreman:
                 return "it is held already" if self._held else ""
             case c.Release():
                 return "" if self._held else "it is not held"
+            case c.ReadServerLog():
+                return "" if self._connection else "the server is not reached yet"
             case _:
                 return ""
 
@@ -218,6 +220,8 @@ class Foreman:
             case c.Stop():
                 self.stopped = True
                 self._give_up(scene.id for scene in self._hub.state.scenes if not scene.over)
+            case c.ReadServerLog() if self._connection is not None:
+                self._connection.log.ask()
 
     def _give_up(self, scene_ids: Iterable[str]) -> None:
         for scene_id in scene_ids:

@@ -14,7 +14,7 @@ import anyio.to_thread
 from comfytui.clock import Clock
 from comfytui.engine.mailbox import Mailbox
 from comfytui.model.envelope import Envelope
-from comfytui.model.events import AnyEvent, Fact, sample_key
+from comfytui.model.events import AnyEvent, Fact, ServerLog, sample_key
 from comfytui.model.fold import fold
 from comfytui.model.state import State
 
@@ -127,8 +127,8 @@ class Hub:
 
     def _due(self, sample: AnyEvent) -> bool:
         key = sample_key(sample)  # type: ignore[arg-type]
-        if key[0] == "frame_writing":
-            return False  # the frame's own fact follows within moments
+        if key[0] == "frame_writing" or isinstance(sample, ServerLog):
+            return False  # the frame's own fact follows within moments; the log is the server's own
         now = self._clock.monotonic()
         if now - self._journalled_at.get(key, -SAMPLE_INTERVAL) < SAMPLE_INTERVAL:
             return False

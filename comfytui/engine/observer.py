@@ -15,6 +15,7 @@ from comfytui.engine.prompt.gpu_activity import GpuActivity
 from comfytui.engine.prompt.router import Router
 from comfytui.engine.server.connection import Line, reached
 from comfytui.engine.server.credentials import Credentials
+from comfytui.engine.server.log_reader import LogReader
 from comfytui.engine.server.vitals import watch_gpus
 from comfytui.engine.server.watch import ServerWatch
 from comfytui.errors import Failure
@@ -40,12 +41,18 @@ class Observer:
     def __init__(self, server: ServerPlan, clock: Clock, credentials: Credentials) -> None:
         self.hub = Hub("", clock, Unrecorded())
         self._server, self._clock, self._credentials = server, clock, credentials
+        self._log: LogReader | None = None
 
     def command(self, command: c.AnyCommand) -> None:
-        """Refuse ``command``: there is no run to change."""
+        """Read the server's log where that is asked; refuse all else: there is no run to change."""
+        why_not = "there is no run here"
+        if isinstance(command, c.ReadServerLog):
+            why_not = "" if self._log is not None else "the server is not reached"
         self.hub.publish(
-            e.CommandAnswered(id=command.id, command=c.describe(command), accepted=False, why="there is no run here")
+            e.CommandAnswered(id=command.id, command=c.describe(command), accepted=not why_not, why=why_not)
         )
+        if self._log is not None and not why_not:
+            self._log.ask()
 
     async def drive(self) -> None:
         """Observe until cancelled, through every absence of the server."""
@@ -69,19 +76,22 @@ class Observer:
                     self.hub, self._server, self._clock, self._credentials, logs=None, gpu_interval=GPU_INTERVAL
                 ) as line:
                     pause, told = FIRST_PAUSE, ""
-                    await self._observe(line)
+                    self._log = LogReader(self.hub, line.http)
+                    await self._observe(line, self._log)
             except Failure as failure:
                 if failure.code != told:
                     self.hub.publish(e.ServerTroubled(code=failure.code, what=failure.what, remedy=failure.remedy))
                     told = failure.code
                 self.hub.publish(e.Pulse(latency=None))
+            self._log = None
             await self._clock.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _observe(self, line: Line) -> None:
+    async def _observe(self, line: Line, log: LogReader) -> None:
         async with ComfySocket(line.http.address, uuid.uuid4().hex, self._clock) as socket:
             router = Router(self.hub, self._clock, None)
             async with anyio.create_task_group() as tasks:
+                tasks.start_soon(log.keep)
                 tasks.start_soon(router.listen, socket.messages())
                 tasks.start_soon(ServerWatch(self.hub, line.http, self._clock, on_change=router.presence).keep)
                 tasks.start_soon(watch_gpus, self.hub, line.gauges.samples(), GpuActivity(), self._clock)

@@ -44,7 +44,11 @@ class Stop(Command, frozen=True, kw_only=True, tag="stop"):
     """End the run: interrupt and delete what is ours, keep what is whole, write every record."""
 
 
-AnyCommand = Rerun | Cancel | Hold | Release | Stop
+class ReadServerLog(Command, frozen=True, kw_only=True, tag="read_server_log"):
+    """Read the end of the server's log once; it comes as a ``ServerLog`` sample. It changes nothing."""
+
+
+AnyCommand = Rerun | Cancel | Hold | Release | Stop | ReadServerLog
 
 
 def made_plain(command: AnyCommand) -> AnyCommand:
@@ -65,5 +69,5 @@ def _plain(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def describe(command: AnyCommand) -> str:
     """Return ``command`` in words, for logs and answers: ``rerun scene-001, scene-002``."""
-    scenes = getattr(command, "scenes", ())
-    return " ".join([type(command).__name__.lower(), ", ".join(scenes)]).strip()
+    name, scenes = str(command.__struct_config__.tag), getattr(command, "scenes", ())
+    return " ".join([name.replace("_", " "), ", ".join(scenes)]).strip()

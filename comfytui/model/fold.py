@@ -23,6 +23,7 @@ from comfytui.model.state import (
     FrameRow,
     GpuMoment,
     HistoryLook,
+    LogTail,
     Note,
     OwnProcess,
     Refusal,
@@ -87,6 +88,8 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
                 state.server, answering=answering, latency=sample.latency, pulse_at=at, next_try=sample.next_try
             )
             return replace(state, at=at, server=server)
+        case e.ServerLog():
+            return replace(state, at=at, server_log=LogTail(at=at, lines=sample.lines, why=sample.why))
         case _:
             return state
 
@@ -232,7 +235,7 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
         case e.FrameProven(frame=frame):
             row = FrameRow(
                 scene=fact.scene, attempt=fact.attempt, name=frame.name, bytes=frame.bytes, at=at,
-                state="proven" if frame.verified else "unproven", sha256=frame.sha256,
+                state="proven" if frame.verified else "unproven", sha256=frame.sha256, via=frame.via,
             )  # fmt: skip
             return _frame_row(folded, row)
         case e.FrameRefused() | e.FrameLost():

@@ -160,6 +160,8 @@ class FrameRow(Struct, frozen=True, kw_only=True):
     bytes: int = 0
     why: str = ""
     sha256: str = ""
+    via: Literal["disk", "http"] = "disk"
+    """How it came into the run folder."""
 
 
 class GpuMoment(Struct, frozen=True, kw_only=True):
@@ -213,6 +215,14 @@ class Server(Struct, frozen=True, kw_only=True):
     trouble: str = ""
     trouble_code: str = ""
     remedy: str = ""
+
+
+class LogTail(Struct, frozen=True, kw_only=True):
+    """The end of the server's log as it was read at ``at``; ``why`` when it could not be."""
+
+    at: datetime
+    lines: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -270,6 +280,8 @@ class State(Struct, frozen=True, kw_only=True):
     gpu: tuple[GpuMoment, ...] = ()
     """Oldest first, at most ``GPU_SAMPLES``."""
     gpu_source: GpuSource | None = None
+    server_log: LogTail | None = None
+    """What was read of the server's log when somebody asked."""
     notes: tuple[Note, ...] = ()
     """Oldest first, at most ``RECENT_NOTES``."""
 

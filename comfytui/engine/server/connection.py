@@ -18,6 +18,7 @@ from comfytui.engine.prompt.router import Router
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
 from comfytui.engine.server.guard import ServerGuard
+from comfytui.engine.server.log_reader import LogReader
 from comfytui.engine.server.vitals import watch_gpus
 from comfytui.engine.server.watch import ServerWatch
 from comfytui.errors import Failure
@@ -47,6 +48,7 @@ class Connection:
     server: ServerPlan
     mark: str
     guard: ServerGuard | None
+    log: LogReader
 
     def start(self, background: anyio.abc.TaskGroup) -> None:
         """Start what goes on beside the attempts; it ends when ``background`` is cancelled."""
@@ -54,6 +56,7 @@ class Connection:
         background.start_soon(desk.router.listen, self.socket.messages())
         background.start_soon(desk.router.keep_hearing, self.socket)
         background.start_soon(desk.server.keep)
+        background.start_soon(self.log.keep)
         background.start_soon(watch_gpus, desk.hub, self.gauges.samples(), desk.activity, desk.clock)
         if self.guard is not None:
             background.start_soon(self.guard.keep_running)
@@ -105,7 +108,8 @@ async def connected(
                 client_id=client_id,
             )
             yield Connection(
-                desk=desk, socket=socket, gauges=line.gauges, server=plan.server, mark=plan.mark, guard=line.guard
+                desk=desk, socket=socket, gauges=line.gauges, server=plan.server, mark=plan.mark, guard=line.guard,
+                log=LogReader(hub, line.http),
             )  # fmt: skip
 
 

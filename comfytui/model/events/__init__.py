@@ -35,6 +35,7 @@ from comfytui.model.events.samples import (
     Progress,
     Pulse,
     QueueDepth,
+    ServerLog,
     Unknown,
 )
 from comfytui.model.events.scenes import (
@@ -126,6 +127,7 @@ __all__ = [
     "ServerBack",
     "ServerDied",
     "ServerGivenUp",
+    "ServerLog",
     "ServerReached",
     "ServerRestarted",
     "ServerStarted",
@@ -182,7 +184,7 @@ AnyFact = (
     | SceneEnded
     | SceneReopened
 )
-AnySample = Progress | FrameWriting | QueueDepth | GpuSampled | Pulse | Unknown
+AnySample = Progress | FrameWriting | QueueDepth | GpuSampled | Pulse | ServerLog | Unknown
 AnyEvent = AnyFact | AnySample
 
 

@@ -60,6 +60,16 @@ class Pulse(Sample, frozen=True, kw_only=True):
     next_try: float | None = None
 
 
+class ServerLog(Sample, frozen=True, kw_only=True):
+    """The end of the server's log as it was read when somebody asked, oldest line first; ``why`` when it was not.
+
+    It is never journalled: it is the server's own, and whoever wants it asks again.
+    """
+
+    lines: tuple[str, ...] = ()
+    why: str = ""
+
+
 class Unknown(Sample, frozen=True, kw_only=True):
     """An event of a newer comfytui; kept by name, never an error."""
 

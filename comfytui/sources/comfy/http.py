@@ -153,13 +153,13 @@ class ComfyHttp:
                 return None
             raise
 
-    async def logs_tail(self, limit_bytes: int = 20_000) -> str:
-        """Return the last lines of the server's log as plain text; empty where it does not tell."""
+    async def logs_tail(self, limit_bytes: int = 20_000) -> tuple[str, ...] | None:
+        """Return the last lines of the server's log, plain, oldest first; ``None``: it does not tell."""
         try:
             lines = await self._exchange.json("GET", "/internal/logs/raw", read_log_lines)
         except TransportFailure as failure:
             if failure.status == 404:
-                return ""
+                return None
             raise
         kept: list[str] = []
         for line in reversed(lines):
@@ -167,7 +167,7 @@ class ComfyHttp:
             if limit_bytes < 0:
                 break
             kept.append(line)
-        return "\n".join(reversed(kept))
+        return tuple(reversed(kept))
 
     # --- prompts ------------------------------------------------------------------------------------------------
 
