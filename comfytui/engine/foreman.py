@@ -1,7 +1,7 @@
 """The foreman: lets the planner decide, starts the attempts it names, and answers what people ask."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -9,6 +9,7 @@ import anyio.abc
 from anyio import to_thread
 
 from comfytui.clock import Clock
+from comfytui.engine.asked import facts_for, refusal
 from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.attempt.driver import AttemptDriver
 from comfytui.engine.attempt.verdict import telemetry_of
@@ -27,6 +28,7 @@ from comfytui.records.metadata import write_scene
 from comfytui.records.rundir import RunDir, prepare_scene
 
 UNSENT = "stopped before its prompt was sent"
+SKIPPED = "skipped by a person: its prompt was never sent"
 
 
 class Foreman:
@@ -35,7 +37,6 @@ class Foreman:
     def __init__(self, hub: Hub, plan: RunPlan, run_dir: RunDir, clock: Clock) -> None:
         self._hub, self._plan, self._run_dir, self._clock = hub, plan, run_dir, clock
         self._connection: Connection | None = None
-        self._cancelled: set[str] = set()
         self._first_command = anyio.Event()
         self._resting = False
         self._checking = False
@@ -102,7 +103,7 @@ class Foreman:
         if attempt.phase != "ended":
             await to_thread.run_sync(prepare_scene, self._run_dir, scene.brief)
             driver = AttemptDriver(desk, scene, attempt, taken_over=taken_over)
-            if self.stopped or scene_id in self._cancelled:
+            if self._given_up(self._scene(scene_id)):
                 driver.signals.cancel()
             await driver.drive()
         await self._make_room(desk, scene_id)
@@ -122,8 +123,7 @@ class Foreman:
             await make_room(desk, scene_id, attempt, due)
 
     def _next_step(self, scene: Scene) -> TryAgain | Settle:
-        cancelled = self.stopped or scene.id in self._cancelled
-        return after_attempt(scene, self._plan.policy, self._plan.retry, cancelled=cancelled)
+        return after_attempt(scene, self._plan.policy, self._plan.retry, stopped=self.stopped)
 
     def _follow_up(self, scene_id: str) -> None:
         """Say what follows the scene's newest attempt: another one, or its end."""
@@ -136,8 +136,6 @@ class Foreman:
                 )
             )
             return
-        alone = scene_id in self._cancelled
-        self._cancelled.discard(scene_id)
         self._hub.publish(
             e.SceneEnded(
                 scene=scene_id,
@@ -146,7 +144,8 @@ class Foreman:
                 meets_floor=step.meets_floor,
                 frames=step.frames,
                 cancelled=step.cancelled,
-                stopped=step.cancelled and self.stopped and not alone,
+                stopped=step.cancelled and self.stopped and scene.given_up is None,
+                skipped=step.skipped,
             )
         )
 
@@ -154,7 +153,8 @@ class Foreman:
         """Give a scene that was never sent its record all the same: every scene ends with telemetry."""
         self._plan_attempt(Submission(scene=scene.id, attempt=1, reason=""))
         attempt = self._scene(scene.id).attempts[-1]
-        self._hub.publish(e.AttemptNoted(scene=scene.id, attempt=1, kind="error", text=UNSENT))
+        text = SKIPPED if scene.given_up == "skipped" else UNSENT
+        self._hub.publish(e.AttemptNoted(scene=scene.id, attempt=1, kind="error", text=text))
         telemetry = telemetry_of(attempt, self._plan.policy, self._clock.now(), "unknown", "interrupted")
         self._hub.publish(
             e.AttemptEnded(scene=scene.id, attempt=1, telemetry=telemetry, exit_reason="unknown", status="interrupted")
@@ -163,14 +163,17 @@ class Foreman:
     # --- what people ask -----------------------------------------------------------------------------------------
 
     def command(self, command: c.AnyCommand) -> None:
-        """Do what ``command`` asks, or refuse it; either way a ``CommandAnswered`` fact tells."""
+        """Do what ``command`` asks, or refuse it; either way a ``CommandAnswered`` fact tells.
+
+        What it amounts to is in the journal before the answer: nothing that was accepted is ever forgotten.
+        """
         command = c.made_plain(command)
         why_not = self._refusal(command)
+        if not why_not:
+            self._obey(command)
         self._hub.publish(
             e.CommandAnswered(id=command.id, command=c.describe(command), accepted=not why_not, why=why_not)
         )
-        if not why_not:
-            self._obey(command)
         self._first_command.set()
 
     async def commanded(self) -> None:
@@ -183,64 +186,35 @@ class Foreman:
             return "the run is completing its records; ask again in a moment"
         if self.stopped and not isinstance(command, c.Stop | c.ReadServerLog):
             return "the run is stopping"
-        match command:
-            case c.Rerun(scenes=ids) | c.Cancel(scenes=ids):
-                scenes = [(scene_id, self._hub.state.scene(scene_id)) for scene_id in ids]
-                for scene_id, scene in scenes:
-                    if scene is None:
-                        return f"there is no scene {scene_id}"
-                    if isinstance(command, c.Rerun) and not scene.over:
-                        return f"{scene_id} is not over yet"
-                    if isinstance(command, c.Cancel) and scene.over:
-                        return f"{scene_id} is over"
-                return "" if ids else "no scene is named"
-            case c.Hold():
-                return "it is held already" if self._held else ""
-            case c.Release():
-                return "" if self._held else "it is not held"
-            case c.ReadServerLog():
-                return "" if self._connection else "the server is not reached yet"
-            case _:
-                return ""
+        if isinstance(command, c.ReadServerLog):
+            return "" if self._connection else "the server is not reached yet"
+        return refusal(self._hub.state, command)
 
     def _obey(self, command: c.AnyCommand) -> None:
-        match command:
-            case c.Rerun():
-                for scene_id in dict.fromkeys(command.scenes):
-                    self._hub.publish(
-                        e.SceneReopened(
-                            scene=scene_id, reason="rerun by a person", seed=command.seed, prompt=command.prompt
-                        )
-                    )
-            case c.Cancel():
-                self._cancelled.update(command.scenes)
-                self._give_up(command.scenes)
-            case c.Hold() | c.Release():
-                self._hub.publish(e.QueueHeld(held=isinstance(command, c.Hold)))
-            case c.Stop():
-                self.stopped = True
-                self._give_up(scene.id for scene in self._hub.state.scenes if not scene.over)
-            case c.ReadServerLog() if self._connection is not None:
-                self._connection.log.ask()
-
-    def _give_up(self, scene_ids: Iterable[str]) -> None:
-        for scene_id in scene_ids:
-            for signals in self._connection.desk.router.signals_of(scene_id) if self._connection else ():
-                signals.cancel()
+        for fact in facts_for(self._hub.state, command):
+            self._hub.publish(fact)
+        self.stopped = self.stopped or isinstance(command, c.Stop)
+        if self._connection is None:
+            return
+        if isinstance(command, c.ReadServerLog):
+            self._connection.log.ask()
+        elif isinstance(command, c.Cancel | c.Stop):
+            for scene in self._hub.state.scenes:
+                if not scene.over and self._given_up(scene):
+                    for signals in self._connection.desk.router.signals_of(scene.id):
+                        signals.cancel()
 
     def _end_cancelled(self) -> None:
         """End the scenes that were given up while they waited: nothing of theirs is on the server."""
         for scene in self._hub.state.scenes:
-            if scene.phase != "waiting" or not (self.stopped or scene.id in self._cancelled):
+            if scene.phase != "waiting" or not self._given_up(scene):
                 continue
             if not scene.attempts:
                 self._record_unsent(scene)
             self._follow_up(scene.id)
 
-    @property
-    def _held(self) -> bool:
-        run = self._hub.state.run
-        return run is not None and run.held
+    def _given_up(self, scene: Scene) -> bool:
+        return self.stopped or scene.given_up is not None
 
     def _scene(self, scene_id: str) -> Scene:
         scene = self._hub.state.scene(scene_id)

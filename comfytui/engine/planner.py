@@ -11,6 +11,7 @@ from msgspec import Struct
 from comfytui.model.best import best_attempt
 from comfytui.model.failure_classes import FREE_RETRIES, FailureClass, RetryRule, class_of, note_after, rule_of
 from comfytui.model.policy import QueuePolicy
+from comfytui.model.queue import waiting
 from comfytui.model.state import Attempt, Scene, State
 
 Changes = Mapping[FailureClass, RetryRule]
@@ -46,10 +47,12 @@ class Settle(Struct, frozen=True, kw_only=True):
     meets_floor: bool
     frames: int
     cancelled: bool
+    skipped: bool = False
 
 
 def submissions(state: State, policy: QueuePolicy) -> list[Submission]:
-    """Return the attempts to submit now, in order: scenes to try again first, then the story's order.
+    """Return the attempts to submit now, in order: scenes to try again first, then the story's order, or as people
+    ordered them.
 
     At most one prompt executes and ``policy.lookahead`` wait behind it, so that the server never idles between scenes
     and other people's prompts still get their turn. Nothing is due while the queue is held, nor while a prompt is on
@@ -62,9 +65,7 @@ def submissions(state: State, policy: QueuePolicy) -> list[Submission]:
     on_server = sum(phase in ("queued", "executing") for phase in phases)
     if "planned" in phases or on_server > policy.lookahead:
         return []
-    waiting = [scene for scene in state.scenes if scene.phase == "waiting"]
-    waiting.sort(key=lambda scene: not scene.attempts)  # stable: retries go first
-    return [_submission(scene) for scene in waiting[:1]]
+    return [_submission(scene) for scene in waiting(state)[:1]]
 
 
 def _submission(scene: Scene) -> Submission:
@@ -77,21 +78,23 @@ def _submission(scene: Scene) -> Submission:
 
 
 def after_attempt(
-    scene: Scene, policy: QueuePolicy, retry: Changes = NONE, *, cancelled: bool = False
+    scene: Scene, policy: QueuePolicy, retry: Changes = NONE, *, stopped: bool = False
 ) -> TryAgain | Settle:
-    """Return what follows the newest attempt of ``scene``, which has just ended."""
+    """Return what follows the newest attempt of ``scene``, which has ended; ``stopped``: the whole run was stopped."""
     attempt = scene.attempts[-1]
+    given_up = stopped or scene.given_up is not None
     reason = shortfall(attempt, scene.brief.floor)
-    if reason and not cancelled and _may_retry(scene, policy, retry):
+    if reason and not given_up and _may_retry(scene, policy, retry):
         attempts = allowed(scene, policy, retry)
         return TryAgain(next_attempt=len(scene.attempts) + 1, attempts=attempts, reason=reason)
-    best = best_attempt(scene.attempts) or attempt
+    best, skipped = best_attempt(scene.attempts), scene.given_up == "skipped"
     return Settle(
         best=best.number,
         success=best.succeeded,
         meets_floor=best.proven >= scene.brief.floor,
         frames=best.proven,
-        cancelled=cancelled or attempt.status == "interrupted",
+        cancelled=not skipped and (given_up or attempt.status == "interrupted"),
+        skipped=skipped,
     )
 
 

@@ -69,6 +69,8 @@ def _of_scene(scene: Scene, found: Mapping[str, Whereabouts], damage: str) -> Sc
     if scene.over:
         return _of_ended(scene, damage)
     attempt = scene.latest
+    if scene.given_up is not None and (scene.phase == "waiting" or attempt is None):
+        return _skipped(scene, f"a person let it be {scene.given_up}, and so it ends")
     if scene.phase == "waiting" or attempt is None:
         why = "it was not sent yet" if attempt is None else f"another attempt is due ({scene.next_reason})"
         return SceneRecovery(scene=scene.id, action="run", why=why)
@@ -90,6 +92,8 @@ def _of_ended(scene: Scene, damage: str) -> SceneRecovery:
         if scene.stopped:
             return _reopened(scene, "the run was stopped before it was done")
         return _skipped(scene, "a person cancelled it; `r` in the dashboard reruns it")
+    if scene.phase == "skipped":
+        return _skipped(scene, "a person skipped it; `r` in the dashboard reruns it")
     attempt = scene.latest
     if attempt is not None and attempt.status == "lost":
         return _reopened(scene, "it was lost with the server")
@@ -101,6 +105,9 @@ def _of_ended(scene: Scene, damage: str) -> SceneRecovery:
 def _of_open(scene: Scene, attempt: Attempt, at: Whereabouts) -> SceneRecovery:
     number, sent = attempt.number, attempt.queued_at is not None
     action: Action
+    if scene.given_up is not None and attempt.execution_ended_at is None:
+        why = f"a person cancelled it: attempt {number} is taken off the server, and what it left is kept"
+        return SceneRecovery(scene=scene.id, action="harvest", why=why)
     if attempt.execution_ended_at is not None:
         action, why = "harvest", f"attempt {number} was over on the server; its frames were being collected"
     elif at.place in ("running", "pending"):

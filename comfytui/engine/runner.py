@@ -138,6 +138,7 @@ class Runner:
             if self._foreman.stopped and not self._foreman.all_over():
                 return self._left_open()
         else:
+            self._foreman.all_over()
             await self._check()
         self._begun = True
         return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)

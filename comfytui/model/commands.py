@@ -32,6 +32,22 @@ class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
     scenes: tuple[str, ...]
 
 
+class Skip(Command, frozen=True, kw_only=True, tag="skip"):
+    """Pass these scenes over while they wait: no prompt of theirs is sent, and their records say so."""
+
+    scenes: tuple[str, ...]
+
+
+class Move(Command, frozen=True, kw_only=True, tag="move"):
+    """Render these waiting scenes, together, ``by`` places later than now (earlier when negative).
+
+    Further than the end of the queue is its end.
+    """
+
+    scenes: tuple[str, ...]
+    by: int
+
+
 class Hold(Command, frozen=True, kw_only=True, tag="hold"):
     """Submit nothing more until released; what is on the server goes on."""
 
@@ -48,7 +64,7 @@ class ReadServerLog(Command, frozen=True, kw_only=True, tag="read_server_log"):
     """Read the end of the server's log once; it comes as a ``ServerLog`` sample. It changes nothing."""
 
 
-AnyCommand = Rerun | Cancel | Hold | Release | Stop | ReadServerLog
+AnyCommand = Rerun | Cancel | Skip | Move | Hold | Release | Stop | ReadServerLog
 
 
 def made_plain(command: AnyCommand) -> AnyCommand:
@@ -57,7 +73,7 @@ def made_plain(command: AnyCommand) -> AnyCommand:
         case Rerun():
             prompt = None if command.prompt is None else plain(command.prompt, MAX_TEXT).strip()
             return replace(command, id=plain(command.id), scenes=_plain(command.scenes), prompt=prompt)
-        case Cancel():
+        case Cancel() | Skip() | Move():
             return replace(command, id=plain(command.id), scenes=_plain(command.scenes))
         case _:
             return replace(command, id=plain(command.id))

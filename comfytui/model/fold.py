@@ -112,6 +112,10 @@ def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
             return _scene(state, fact.scene, lambda s: _scene_ended(s, fact))
         case e.SceneReopened():
             return _reopen(state, fact)
+        case e.SceneGivenUp():
+            return _scene(state, fact.scene, lambda s: s if s.over else replace(s, given_up=fact.how))
+        case e.SceneMoved():
+            return _scene(state, fact.scene, lambda s: replace(s, turn=fact.turn))
         case e.ServerReached() | e.ServerTroubled() | e.SocketChanged():
             return replace(state, server=_server(state.server, fact))
         case e.ServerAway() | e.ServerGivenUp() | e.ServerBack():
@@ -198,10 +202,11 @@ def _scene(state: State, scene_id: str, change: Callable[[Scene], Scene]) -> Sta
 
 
 def _scene_ended(scene: Scene, fact: e.SceneEnded) -> Scene:
-    phase = "cancelled" if fact.cancelled else "done" if fact.success else "failed"
+    ended: ScenePhase = "done" if fact.success else "failed"
+    phase = "cancelled" if fact.cancelled else "skipped" if fact.skipped else ended
     return replace(
         scene, phase=phase, best=fact.best or None, success=fact.success, meets_floor=fact.meets_floor,
-        frames=fact.frames, next_reason="", stopped=fact.stopped,
+        frames=fact.frames, next_reason="", stopped=fact.stopped, given_up=None, turn=None,
     )  # fmt: skip
 
 
@@ -209,7 +214,7 @@ def _reopen(state: State, fact: e.SceneReopened) -> State:
     def reopened(scene: Scene) -> Scene:
         return replace(
             scene, phase="waiting", next_reason=fact.reason, extra_attempts=scene.extra_attempts + 1,
-            seed=fact.seed, prompt=fact.prompt, stopped=False,
+            seed=fact.seed, prompt=fact.prompt, stopped=False, given_up=None,
         )  # fmt: skip
 
     return _scene(state, fact.scene, reopened)
@@ -221,7 +226,7 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
             number=fact.attempt, prompt_id=fact.prompt_id, prefix=fact.prefix, seed=fact.seed, planned_at=at,
             reason=fact.reason, prompt=fact.prompt, server=state.server.url,
         )  # fmt: skip
-        planned = _scene(state, fact.scene, lambda s: _with_attempt(replace(s, phase="planned"), attempt))
+        planned = _scene(state, fact.scene, lambda s: _with_attempt(replace(s, phase="planned", turn=None), attempt))
         return _without_progress(planned, fact.scene)
     scene = state.scene(fact.scene)
     attempt_now = scene.attempt(fact.attempt) if scene else None

@@ -45,6 +45,12 @@ def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
             return "warning", text, event.scene
         case e.SceneReopened():
             return "info", f"Reopened: {event.reason}", event.scene
+        case e.SceneMoved():
+            return (
+                "info",
+                f"Moved {f'before {event.before}' if event.before else 'to the end of the queue'}",
+                event.scene,
+            )
         case e.SceneEnded():
             return _scene_ended(event)
         case e.AttemptFact():
@@ -60,6 +66,9 @@ def _because(why: str) -> str:
 def _scene_ended(event: e.SceneEnded) -> tuple[Level, str, str]:
     if event.cancelled:
         return "warning", f"Cancelled with {event.frames} frames kept", event.scene
+    if event.skipped:
+        kept = f" with {event.frames} frames of attempt {event.best}" if event.frames else ", not rendered"
+        return "warning", f"Skipped{kept}", event.scene
     if not event.success:
         return "error", f"Failed with {event.frames} frames proven (best: attempt {event.best})", event.scene
     level = "info" if event.meets_floor else "warning"

@@ -13,6 +13,7 @@ from comfytui.model.artifact import SuiteRecord
 from comfytui.model.events import (
     Device,
     Frame,
+    GivenUpWord,
     GpuFigures,
     Measurement,
     Progress,
@@ -23,7 +24,9 @@ from comfytui.model.policy import QueuePolicy
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, GpuSource, HistoryExitReason, Telemetry
 
 AttemptPhase = Literal["planned", "queued", "executing", "collecting", "ended"]
-ScenePhase = Literal["waiting", "planned", "queued", "executing", "collecting", "done", "failed", "cancelled"]
+ScenePhase = Literal[
+    "waiting", "planned", "queued", "executing", "collecting", "done", "failed", "cancelled", "skipped"
+]
 FrameState = Literal["writing", "proven", "unproven", "truncated", "missing", "unsafe"]
 SocketState = Literal["unknown", "open", "closed", "refused", "silent"]
 
@@ -123,6 +126,10 @@ class Scene(Struct, frozen=True, kw_only=True):
     """Seed and prompt of a rerun, replacing the story's."""
     stopped: bool = False
     """It was cancelled because the whole run was stopped."""
+    given_up: GivenUpWord | None = None
+    """A person wants no more of it; it ends as that."""
+    turn: float | None = None
+    """Its place among the waiting ones, where a person gave it one: see ``comfytui.model.queue``."""
 
     @property
     def id(self) -> str:
@@ -137,7 +144,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     @property
     def over(self) -> bool:
         """Whether nothing more happens to this scene by itself."""
-        return self.phase in ("done", "failed", "cancelled")
+        return self.phase in ("done", "failed", "cancelled", "skipped")
 
     def attempt(self, number: int) -> Attempt | None:
         """Return attempt ``number`` (from 1), or ``None``."""

@@ -220,7 +220,7 @@ def test_a_rerun_gets_an_attempt_beyond_the_budget() -> None:
 
 def test_a_cancelled_scene_is_not_tried_again_and_keeps_its_best() -> None:
     step = after_attempt(scene(attempt(1, frames=3), attempt(2, frames=1)), QueuePolicy(scene_retry_budget=9),
-                         cancelled=True)  # fmt: skip
+                         stopped=True)  # fmt: skip
     assert step == Settle(best=1, success=True, meets_floor=False, frames=3, cancelled=True)
 
 

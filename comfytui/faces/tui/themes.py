@@ -158,6 +158,7 @@ class Glyphs:
     done: str
     failed: str
     cancelled: str
+    skipped: str
     short: str
     cursor: str
     dot: str
@@ -180,6 +181,7 @@ UNICODE = Glyphs(
     done="✓",
     failed="✗",
     cancelled="⊘",
+    skipped="»",
     short="!",
     cursor="▌",
     dot="·",
@@ -202,6 +204,7 @@ ASCII = Glyphs(
     done="+",
     failed="x",
     cancelled="/",
+    skipped=">",
     short="!",
     cursor=">",
     dot="-",

@@ -50,6 +50,7 @@ from comfytui.model.events.scenes import (
     FrameLost,
     FrameProven,
     FrameRefused,
+    GivenUpWord,
     GpuMeasured,
     HistoryRead,
     HistoryWord,
@@ -57,6 +58,8 @@ from comfytui.model.events.scenes import (
     NoteWord,
     PromptQueued,
     SceneEnded,
+    SceneGivenUp,
+    SceneMoved,
     SceneReopened,
     SceneRequeued,
     StallNoticed,
@@ -98,6 +101,7 @@ __all__ = [
     "FrameRefused",
     "FrameWord",
     "FrameWriting",
+    "GivenUpWord",
     "GpuFigures",
     "GpuMeasured",
     "GpuSampled",
@@ -121,6 +125,8 @@ __all__ = [
     "Sample",
     "SceneBrief",
     "SceneEnded",
+    "SceneGivenUp",
+    "SceneMoved",
     "SceneReopened",
     "SceneRequeued",
     "ServerAway",
@@ -183,6 +189,8 @@ AnyFact = (
     | SceneRequeued
     | SceneEnded
     | SceneReopened
+    | SceneGivenUp
+    | SceneMoved
 )
 AnySample = Progress | FrameWriting | QueueDepth | GpuSampled | Pulse | ServerLog | Unknown
 AnyEvent = AnyFact | AnySample

@@ -10,6 +10,7 @@ from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, HistoryE
 MomentWord = Literal["before", "after"]
 HistoryWord = Literal["success", "pending", "error"]
 NoteWord = Literal["note", "warning", "error"]
+GivenUpWord = Literal["cancelled", "skipped"]
 StallWord = Literal["look", "interrupt", "delete", "give_up", "moved"]
 
 
@@ -151,6 +152,7 @@ class SceneEnded(Fact, frozen=True, kw_only=True):
     """The scene is over. Its figures are those of attempt ``best``.
 
     ``stopped``: it was cancelled because the whole run was stopped, so that resuming the run takes it up again.
+    ``skipped``: a person let it be passed over while it waited.
     """
 
     scene: str
@@ -160,6 +162,28 @@ class SceneEnded(Fact, frozen=True, kw_only=True):
     frames: int
     cancelled: bool = False
     stopped: bool = False
+    skipped: bool = False
+
+
+class SceneGivenUp(Fact, frozen=True, kw_only=True):
+    """A person wants no more of a scene: it ends as soon as nothing of it is on the server, and as what ``how`` says.
+
+    Written down before the command is answered, so that whoever takes the run up again carries it out.
+    """
+
+    scene: str
+    how: GivenUpWord
+
+
+class SceneMoved(Fact, frozen=True, kw_only=True):
+    """A person gave a waiting scene another place: see :func:`comfytui.model.queue.turn_of` for what ``turn`` means.
+
+    ``before`` is the scene that was next behind it then; ``None``: it is the last one.
+    """
+
+    scene: str
+    turn: float
+    before: str | None = None
 
 
 class SceneReopened(Fact, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ _LOOKS: dict[ScenePhase, tuple[str, str, Role, Role]] = {
     "done": ("done", "done", "good", "text"),
     "failed": ("failed", "failed", "bad", "text"),
     "cancelled": ("cancelled", "cancelled", "warn", "dim"),
+    "skipped": ("skipped", "skipped", "warn", "dim"),
 }
 
 STATE, TRY, FRAMES, TIME, DELTA = 12, 3, 7, 7, 9
@@ -122,8 +123,8 @@ def outcome(scene: Scene, attempt: Attempt | None, width: int = 80) -> tuple[str
 
     Where ``width`` is too small for both, the one that says more.
     """
-    if scene.phase == "cancelled":
-        return "cancelled", "dim"
+    if scene.phase in ("cancelled", "skipped"):
+        return scene.phase, "dim"
     if attempt is None or attempt.exit_reason is None:
         return "no attempt", "dim"
     reason = attempt.exit_reason

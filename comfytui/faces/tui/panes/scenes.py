@@ -121,7 +121,7 @@ class ScenesPane(Pane):
         if not tally.scenes:
             return ()
         done, failed = tally.count("done"), tally.count("failed")
-        rest = len(tally.scenes) - done - failed - tally.count("cancelled")
+        rest = len(tally.scenes) - done - failed - tally.count("cancelled", "skipped")
         parts: list[Line] = [((f"{done:,} done", "dim"),)]
         parts += [((f"{failed:,} failed", "bad"),)] if failed else []
         parts += [((f"{rest:,} to go", "dim"),)] if rest else []
