@@ -75,6 +75,10 @@ REGISTRY: dict[str, Entry] = {
         "The server at {server} does not know these nodes of workflow {file}: {nodes}.",
         "Install the node packages on the server, or choose another workflow.",
     ),
+    "workflow.models_missing": Entry(
+        "The server at {server} does not have what workflow {file} loads: {models}.",
+        "Put these files into the server's models folder, or choose others in the workflow.",
+    ),
     # --- settings ----------------------------------------------------------------------------------------
     "config.unreadable": Entry("The configuration {file} cannot be read: {why}.", "Mend the file or remove it."),
     "config.value": Entry("{place} is not usable: {why}.", "Correct that setting."),

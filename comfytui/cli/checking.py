@@ -1,4 +1,4 @@
-"""``comfytui validate``, ``comfytui contract`` and ``comfytui doctor``."""
+"""``comfytui validate``, ``comfytui contract`` and ``comfytui doctor --faults``."""
 
 import os
 import sys
@@ -58,11 +58,8 @@ def print_contract(schema: bool) -> int:
     return 0
 
 
-def print_faults(asked: bool) -> int:
-    """Print the fault table as Markdown and return 0; 2 when it was not asked for."""
-    if not asked:
-        click.echo("The doctor has one thing to show so far: what may go wrong, with --faults.")
-        return 2
+def print_faults() -> int:
+    """Print the fault table as Markdown and return 0."""
     from comfytui.fault_table import fault_table_markdown
 
     click.echo(fault_table_markdown(), nl=False)

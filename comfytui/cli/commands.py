@@ -107,12 +107,21 @@ def contract(schema: bool) -> int:
 
 
 @comfytui.command()
+@click.argument("story", type=click.Path(path_type=Path), required=False)
+@settings_flags("server", "workflow", "output_dir", "runs_dir")
+@click.option("--smoke/--no-smoke", default=True, help="Render one small picture where the queue is empty. [smoke]")
+@click.option("--json", "as_json", is_flag=True, default=None, help="One line of JSON.")
 @click.option("--faults", is_flag=True, help="Print what may go wrong, what happens then and what is kept.")
-def doctor(faults: bool) -> int:
-    """Say what this installation can do, and how it meets faults."""
-    from comfytui.cli.checking import print_faults
+@click.pass_context
+def doctor(ctx: click.Context, /, story: Path | None, smoke: bool, faults: bool, **flags: Any) -> int:
+    """Look at all that a run needs (with STORY: at that, too). Exits 0, or 2 where a run would fail."""
+    if faults:
+        from comfytui.cli.checking import print_faults
 
-    return print_faults(faults)
+        return print_faults()
+    from comfytui.cli.examining import examine_setup
+
+    return examine_setup(story, _with_group(ctx, flags), smoke=smoke)
 
 
 @comfytui.command()

@@ -62,7 +62,6 @@ def make_plan(
 ) -> RunPlan:
     """Return the plan of run ``run_id``, told from others of that id by its ``mark``. Pure."""
     story = order.story
-    floor = settings.policy.frame_floor
     return RunPlan(
         run_id=run_id,
         created_at=created_at,
@@ -75,11 +74,11 @@ def make_plan(
             file=plain(story.file),
             warnings=story.warnings,
         ),
-        scenes=tuple(_brief(scene, floor) for scene in story.scenes),
+        scenes=scenes_of(story, settings.policy.frame_floor),
         workflow=order.workflow,
         policy=settings.policy,
         retry=dict(settings.retry),
-        server=_server(settings, simulator_speed),
+        server=server_plan(settings, simulator_speed),
         mark=mark,
         suites=tuple(
             SuitePlan(label=suite.label, command=suite.command, cwd=str(suite.cwd), timeout=suite.timeout)
@@ -88,7 +87,8 @@ def make_plan(
     )
 
 
-def _server(settings: Settings, simulator_speed: Literal["instant", "demo", "realistic"]) -> ServerPlan:
+def server_plan(settings: Settings, simulator_speed: Literal["instant", "demo", "realistic"]) -> ServerPlan:
+    """Return the server that is set, ``simulator_speed`` being that of the simulator where it is one. Pure."""
     server = ServerPlan(
         url=settings.server,
         output_dir=str(settings.output_dir) if settings.output_dir is not None else None,
@@ -105,6 +105,11 @@ def _server(settings: Settings, simulator_speed: Literal["instant", "demo", "rea
         ready_timeout=start.ready_timeout,
         stop_grace=start.stop_grace,
     )
+
+
+def scenes_of(story: Story, floor: int | None) -> tuple[SceneBrief, ...]:
+    """Return what a run records of each scene of ``story``; ``floor`` stands above the frames that it expects. Pure."""
+    return tuple(_brief(scene, floor) for scene in story.scenes)
 
 
 def _brief(scene: Scene, floor: int | None) -> SceneBrief:

@@ -51,6 +51,3 @@ def test_the_doctor_prints_it() -> None:
     printed = CliRunner().invoke(comfytui, ["doctor", "--faults"], standalone_mode=False)
     assert printed.return_value == 0
     assert printed.output == fault_table_markdown()
-    alone = CliRunner().invoke(comfytui, ["doctor"], standalone_mode=False)
-    assert alone.return_value == 2
-    assert "--faults" in alone.output

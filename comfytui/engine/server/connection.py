@@ -19,12 +19,13 @@ from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
 from comfytui.engine.server.guard import ServerGuard
 from comfytui.engine.server.log_reader import LogReader
+from comfytui.engine.server.preflight import check_workflow
 from comfytui.engine.server.vitals import watch_gpus
 from comfytui.engine.server.watch import ServerWatch
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import RunPlan, ServerPlan
-from comfytui.model.workflow import Workflow, marked, prefix_for
+from comfytui.model.workflow import marked, prefix_for
 from comfytui.records.rundir import RunDir
 from comfytui.sources.comfy.address import ServerAddress
 from comfytui.sources.comfy.connect import ServerFacts, check_server
@@ -83,11 +84,12 @@ async def connected(
 ) -> AsyncIterator[Connection]:
     """Connect a run in stages: the server itself, ``/system_stats``, the workflow's nodes, the socket.
 
-    Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, ``workflow.nodes_missing``.
+    Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, and those of
+    :func:`check_workflow`.
     """
     interval = plan.policy.gpu_interval_seconds
     async with reached(hub, plan.server, clock, credentials, logs=run_dir.logs, gpu_interval=interval) as line:
-        await _check_nodes(line.http, plan.workflow)
+        await check_workflow(line.http, plan.workflow)
         client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{marked(str(run_dir.path), plan.mark)}").hex
         async with ComfySocket(line.http.address, client_id, clock) as socket:
             router = Router(hub, clock, plan.workflow)
@@ -126,7 +128,7 @@ async def reached(
     async with AsyncExitStack() as stack:
         url = server.url
         if server.simulator_speed is not None:
-            url = await stack.enter_async_context(_simulator(server.simulator_speed, logs, clock))
+            url = await stack.enter_async_context(simulator(server.simulator_speed, logs, clock))
         address = ServerAddress.parse(url, token=credentials.token, headers=credentials.headers)
         http = await stack.enter_async_context(ComfyHttp(address))
         guard: ServerGuard | None = None
@@ -175,15 +177,12 @@ def told_of(url: str, facts: ServerFacts, shelf: Shelf, *, managed: bool) -> e.S
     )
 
 
-async def _check_nodes(http: ComfyHttp, workflow: Workflow) -> None:
-    missing = await http.missing_nodes(workflow.classes)
-    if missing:
-        raise Failure("workflow.nodes_missing", server=http.address.url, file=workflow.file, nodes=", ".join(missing))
-
-
 @asynccontextmanager
-async def _simulator(speed: str, logs: Path | None, clock: Clock) -> AsyncIterator[str]:
-    """Run the built-in simulator as a process of its own; its output folder goes with it."""
+async def simulator(speed: str, logs: Path | None, clock: Clock) -> AsyncIterator[str]:
+    """Run the built-in simulator as a process of its own, and yield its URL; its output folder goes with it.
+
+    Raises ``Failure`` ``server.start_failed``.
+    """
     with tempfile.TemporaryDirectory(prefix="comfytui-sim-", ignore_cleanup_errors=True) as output:
         command = simulator_command(Path(output), speed)
         log = logs / "simulator.log" if logs is not None else None

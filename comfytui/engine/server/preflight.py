@@ -1,4 +1,8 @@
-"""Before the first prompt: the run folder takes what is written, the frames can be read, and there is room for them."""
+"""Before the first prompt: what costs a request or two and would cost hours if it were found out later.
+
+The server knows the nodes of the workflow and has its model files; the run folder takes what is written, the frames can
+be read, and there is room for them.
+"""
 
 import os
 from pathlib import Path
@@ -9,14 +13,31 @@ from comfytui.engine.frames.shelves import EitherShelf, Shelf
 from comfytui.engine.hub import Hub
 from comfytui.errors import Failure
 from comfytui.model import events as e
+from comfytui.model.choices import unavailable
 from comfytui.model.plan import RunPlan
 from comfytui.model.space import Estimate, estimate
+from comfytui.model.workflow import Workflow
 from comfytui.records.faults import why
 from comfytui.records.room import free_bytes, prove_writable, same_disk
 from comfytui.records.rundir import RunDir
+from comfytui.sources.comfy.http import ComfyHttp
 
 TIGHT = 2.0
 """A disk with less than this many times what is needed is warned of: another attempt keeps its frames too."""
+
+
+async def check_workflow(http: ComfyHttp, workflow: Workflow) -> None:
+    """Return when the server can be expected to take ``workflow``: one request for each class of node.
+
+    Raises ``Failure`` ``workflow.nodes_missing``, ``workflow.models_missing``, and what the requests fail with. Other
+    choices that the server does not offer are left to itself: it refuses the prompt with its own reason.
+    """
+    infos = await http.node_infos(workflow.classes)
+    if missing := [name for name, info in infos.items() if info is None]:
+        raise Failure("workflow.nodes_missing", server=http.address.url, file=workflow.file, nodes=", ".join(missing))
+    if lacking := [str(choice) for choice in unavailable(workflow, infos) if choice.is_model]:
+        models = "; ".join(lacking)
+        raise Failure("workflow.models_missing", server=http.address.url, file=workflow.file, models=models)
 
 
 async def check_disk(hub: Hub, plan: RunPlan, run_dir: RunDir, shelf: Shelf) -> None:

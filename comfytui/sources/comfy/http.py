@@ -123,26 +123,31 @@ class ComfyHttp:
         path = f"/object_info/{quote(_named(node_class), safe='')}"
         return await self._exchange.json("GET", path, lambda body: read_object_info(body, node_class))
 
-    async def missing_nodes(self, node_classes: Iterable[str]) -> tuple[str, ...]:
-        """Return those classes that the server does not know, sorted: one request a class, a few at a time."""
-        missing: list[str] = []
+    async def node_infos(self, node_classes: Iterable[str]) -> dict[str, dict[str, Any] | None]:
+        """Return :meth:`object_info` of each class, sorted by name: one request a class, a few at a time."""
+        wanted = sorted(set(node_classes))
+        infos: dict[str, dict[str, Any] | None] = dict.fromkeys(wanted)
         places = anyio.Semaphore(AT_ONCE)
 
         async def look(node_class: str) -> None:
             async with places:
-                if await self.object_info(node_class) is None:
-                    missing.append(node_class)
+                infos[node_class] = await self.object_info(node_class)
 
         failures: list[Failure] = []
         try:
             async with anyio.create_task_group() as group:
-                for node_class in sorted(set(node_classes)):
+                for node_class in wanted:
                     group.start_soon(look, node_class)
         except* Failure as found:
             failures += [one for one in found.exceptions if isinstance(one, Failure)]
         if failures:
             raise failures[0]
-        return tuple(sorted(missing))
+        return infos
+
+    async def missing_nodes(self, node_classes: Iterable[str]) -> tuple[str, ...]:
+        """Return those classes that the server does not know, sorted."""
+        infos = await self.node_infos(node_classes)
+        return tuple(name for name, info in infos.items() if info is None)
 
     async def folder_paths(self) -> dict[str, tuple[str, ...]] | None:
         """Return the server's model folders by kind (GET /internal/folder_paths); ``None``: it does not tell."""
@@ -206,6 +211,10 @@ class ComfyHttp:
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Ask the server to unload its models and give memory back, as soon as it is idle."""
         await self._exchange.ask("POST", "/free", json={"unload_models": unload_models, "free_memory": free_memory})
+
+    async def forget(self, prompt_id: str) -> None:
+        """Take one prompt out of the server's history (POST /history); an id that is not there does no harm."""
+        await self._exchange.ask("POST", "/history", json={"delete": [_named(prompt_id)]})
 
     # --- files --------------------------------------------------------------------------------------------------
 
