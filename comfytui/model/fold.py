@@ -33,6 +33,7 @@ from comfytui.model.state import (
     Server,
     State,
     Steps,
+    Trouble,
 )
 
 
@@ -117,7 +118,7 @@ def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
         case e.SceneMoved():
             return _scene(state, fact.scene, lambda s: replace(s, turn=fact.turn))
         case e.ServerReached() | e.ServerTroubled() | e.SocketChanged():
-            return replace(state, server=_server(state.server, fact))
+            return replace(state, server=_server(state.server, fact, at))
         case e.ServerAway() | e.ServerGivenUp() | e.ServerBack():
             return replace(state, server=_presence(state.server, fact, at))
         case e.ServerStarted() | e.ServerDied() | e.ServerStopped():
@@ -155,7 +156,7 @@ def _fold_run(state: State, fact: e.Fact, at: datetime) -> State:
     return replace(state, run=run)
 
 
-def _server(server: Server, fact: e.ServerReached | e.ServerTroubled | e.SocketChanged) -> Server:
+def _server(server: Server, fact: e.ServerReached | e.ServerTroubled | e.SocketChanged, at: datetime) -> Server:
     match fact:
         case e.ServerReached():
             return replace(
@@ -165,9 +166,16 @@ def _server(server: Server, fact: e.ServerReached | e.ServerTroubled | e.SocketC
                 next_try=None, lost=False,
             )  # fmt: skip
         case e.ServerTroubled():
-            return replace(server, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy)
+            return _troubled(server, fact, at)
         case e.SocketChanged():
             return replace(server, socket=fact.state, socket_why=fact.why)
+
+
+def _troubled(server: Server, fact: e.ServerTroubled | e.ServerAway, at: datetime) -> Server:
+    trouble = Trouble(at=at, what=fact.what, code=fact.code, remedy=fact.remedy)
+    return replace(
+        server, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy, last_trouble=trouble
+    )  # fmt: skip
 
 
 def _own_server(server: Server, fact: e.ServerStarted | e.ServerDied | e.ServerStopped) -> Server:
@@ -181,8 +189,8 @@ def _presence(server: Server, fact: e.ServerAway | e.ServerGivenUp | e.ServerBac
     match fact:
         case e.ServerAway():
             return replace(
-                server, answering=False, away_since=server.away_since or at, away_wait=fact.wait,
-                pulse_at=at, next_try=fact.next_try, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy,
+                _troubled(server, fact, at), answering=False, away_since=server.away_since or at, away_wait=fact.wait,
+                pulse_at=at, next_try=fact.next_try,
             )  # fmt: skip
         case e.ServerGivenUp():
             return replace(server, lost=True)

@@ -187,6 +187,15 @@ class OwnProcess(Struct, frozen=True, kw_only=True):
     host: str
 
 
+class Trouble(Struct, frozen=True, kw_only=True):
+    """A trouble of the server that was told at ``at``, and what to do about it."""
+
+    at: datetime
+    what: str
+    code: str = ""
+    remedy: str = ""
+
+
 class Server(Struct, frozen=True, kw_only=True):
     """What is known of the ComfyUI server."""
 
@@ -222,6 +231,8 @@ class Server(Struct, frozen=True, kw_only=True):
     trouble: str = ""
     trouble_code: str = ""
     remedy: str = ""
+    last_trouble: Trouble | None = None
+    """The newest one, over or not."""
 
 
 class LogTail(Struct, frozen=True, kw_only=True):

@@ -234,7 +234,7 @@ async def test_typing_q_into_the_filter_leaves_nothing() -> None:
     async with stage(script.running(), NORMAL) as shown:
         await shown.press("slash", "q")
         assert shown.app.leaving is None
-        assert shown.app.deck.filter_text == "q"
+        assert shown.app.deck.scenes.filter_text == "q"
 
 
 async def test_scrolled_frames_stay_where_they_are() -> None:

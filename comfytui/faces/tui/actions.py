@@ -68,6 +68,14 @@ class Actions:
         held = run is not None and run.held
         self.app.send(lambda ticket: commands.Release(id=ticket) if held else commands.Hold(id=ticket))
 
+    def server_log(self) -> None:
+        """Show the end of the server's log, which is read anew."""
+        from comfytui.faces.tui.screens.server_log import ServerLogScreen
+
+        if not isinstance(self.app.screen, ServerLogScreen):
+            self.app.push_screen(ServerLogScreen(self.app.mailbox.state.server_log))
+        self.app.send(lambda ticket: commands.ReadServerLog(id=ticket), changes=False)
+
     def copy(self) -> None:
         """Copy the prompt id of the scene's attempt."""
 

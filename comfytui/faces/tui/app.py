@@ -171,9 +171,12 @@ class Dashboard(App[Leaving]):
             self.say("Read-only: this dashboard sends no commands.", "warn")
         return self.options.readonly
 
-    def send(self, make: Callable[[str], commands.AnyCommand]) -> None:
-        """Send the command that ``make`` builds around a fresh id; its answer comes back as an event."""
-        if not self.refuses():
+    def send(self, make: Callable[[str], commands.AnyCommand], changes: bool = True) -> None:
+        """Send the command that ``make`` builds around a fresh id; its answer comes back as an event.
+
+        One that ``changes`` the run is not sent by a read-only dashboard.
+        """
+        if not (changes and self.refuses()):
             self.run_worker(self._deliver(make(uuid.uuid4().hex)), group="commands", exit_on_error=False)
 
     async def _deliver(self, command: commands.AnyCommand) -> bool:
@@ -233,6 +236,10 @@ class Dashboard(App[Leaving]):
     def action_cancel(self) -> None:
         """Cancel the scene, once confirmed."""
         self.actions.cancel()
+
+    def action_server_log(self) -> None:
+        """Read the end of the server's log."""
+        self.actions.server_log()
 
     def action_copy(self) -> None:
         """Copy the prompt id."""

@@ -6,8 +6,11 @@ from typing import Literal
 from textual.binding import Binding, BindingType
 
 PaneName = Literal["scenes", "frames", "gpu", "health", "log"]
-Place = Literal["everywhere", "lists", "deck", "scenes", "scene", "leave", "confirm", "sheet"]
-"""Where a key holds: the app, every screen with a list, the deck, its Scenes pane, the scene screen, the dialogs."""
+Place = Literal[
+    "everywhere", "lists", "deck", "scenes", "health", "log", "scene", "server_log", "leave",
+    "confirm", "sheet",
+]  # fmt: skip
+"""Where a key holds: the app, every screen with a list, the deck, one of its panes, the other screens, the dialogs."""
 
 PANES: tuple[PaneName, ...] = ("scenes", "frames", "gpu", "health", "log")
 """The panes, in the order of their number keys."""
@@ -77,11 +80,19 @@ KEYS: tuple[Key, ...] = (
         "scenes", shown="/"),
     Key("follow", "t", "Follow", "Keep the executing scene selected.", "screen.follow", "scenes"),
     Key("copy", "y", "Copy", "Copy the prompt id of the scene's attempt to the clipboard.", "app.copy", "scenes"),
+    # --- the other panes -------------------------------------------------------------------------------------
+    Key("server_log", "enter", "Server log", "Read the end of the server's log.", "app.server_log", "health"),
+    Key("log_filter", "slash", "Filter", "Show only matching lines: words, level:error, scene:005.", "screen.filter",
+        "log", shown="/", palette=False),
+    Key("log_follow", "t", "Follow", "Keep the newest line in sight.", "screen.follow", "log", palette=False),
     # --- one scene -------------------------------------------------------------------------------------------
     Key("close", "escape", "Back", "Go back to the deck.", "close", "scene", shown="esc", palette=False),
     Key("attempt_before", "left", "Attempt", "Show the attempt before.", "attempt(-1)", "scene", shown="←",
         palette=False),
     Key("attempt_after", "right", "Attempt", "Show the next attempt.", "attempt(1)", "scene", shown="→", palette=False),
+    # --- the server's log ------------------------------------------------------------------------------------
+    Key("read_again", "f5", "Read again", "Read the end of the server's log once more.", "app.server_log",
+        "server_log", palette=False),
     # --- dialogs ---------------------------------------------------------------------------------------------
     Key("detach", "d", "Detach", "Leave; the run goes on without this terminal.", "detach", "leave", palette=False),
     Key("stop", "s", "Stop", "Stop the run: what is whole is kept, every record is written.", "stop", "leave",
@@ -98,8 +109,8 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "scenes": ("open", "rerun", "cancel", "hold", "filter", "zoom", "pause", "help", "leave"),
     "frames": ("down", "up", "zoom", "next", "pause", "help", "leave"),
     "gpu": ("zoom", "next", "pause", "palette", "help", "leave"),
-    "health": ("down", "up", "zoom", "next", "pause", "help", "leave"),
-    "log": ("down", "up", "last", "zoom", "next", "help", "leave"),
+    "health": ("server_log", "down", "up", "zoom", "next", "pause", "help", "leave"),
+    "log": ("log_filter", "log_follow", "down", "up", "zoom", "next", "help", "leave"),
     "scene": ("close", "attempt_before", "attempt_after", "rerun", "cancel", "copy", "help", "leave"),
 }
 """The keys that the footer names, by what has the keys: 6 to 9 of them."""
@@ -125,15 +136,16 @@ def _binding(one: Key) -> Binding:
 
 
 def helpful(focused: str) -> list[tuple[str, list[Key]]]:
-    """Return what the help screen lists while ``focused`` (a pane, or ``scene``) has the keys: titled groups."""
+    """Return what the help screen lists while ``focused`` (a pane, or another screen) has the keys: titled groups."""
     if focused == "scene":
         own = [*_of("scene"), key("rerun"), key("cancel"), key("copy")]
         return [("This scene", own), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
     groups = [("Panes", _of("deck")), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
-    return [("Scenes", _of("scenes")), *groups] if focused == "scenes" else groups
+    own = _of(focused)
+    return [(PANE_TITLES[focused], own), *groups] if own else groups  # type: ignore[index]
 
 
-def _of(place: Place) -> list[Key]:
+def _of(place: str) -> list[Key]:
     return [one for one in KEYS if one.place == place]
 
 
@@ -148,7 +160,8 @@ def names(keys: str) -> str:
 
 WHERE: dict[Place, str] = {
     "everywhere": "everywhere", "lists": "in every list", "deck": "panes", "scenes": "Scenes pane",
-    "scene": "scene screen", "leave": "leaving", "confirm": "question", "sheet": "help",
+    "health": "Health pane", "log": "Log pane",
+    "server_log": "server's log", "scene": "scene screen", "leave": "leaving", "confirm": "question", "sheet": "help",
 }  # fmt: skip
 """Where a key holds, in words."""
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.panes.figures import plural
 from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip_start, join, safe, wrap
 from comfytui.faces.tui.panes.pane import Pane
@@ -24,6 +25,8 @@ _SOCKET: dict[str, tuple[str, Role]] = {
 
 class HealthPane(Pane):
     """Shows :func:`lines`, or :func:`short_lines` where there is little room."""
+
+    BINDINGS = bindings("health")
 
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of the server's health."""
@@ -62,6 +65,15 @@ def queue_words(server: Server) -> str:
     return f"{server.ours:,} ours, {plural(others, 'other')}" if server.ours or others else "empty"
 
 
+def process_words(server: Server) -> str:
+    """Return whose process the server is, its number and how often it was started again."""
+    if not server.managed:
+        return "external"
+    number = f", PID {server.own.pid}" if server.own is not None else ""
+    again = f", restarted {plural(server.restarts, 'time')}" if server.restarts else ""
+    return f"started by comfytui{number}{again}"
+
+
 def lines(view: View, width: int) -> list[Line]:
     """Return everything that is known of the server, one labelled line each; a trouble with its remedy comes first."""
     server = view.state.server
@@ -76,11 +88,11 @@ def lines(view: View, width: int) -> list[Line]:
     rows += _row("frames", frames, "text", width)
     if server.output_dir and server.frames_by == "disk":
         rows.append((("".ljust(LABEL), "dim"), (clip_start(safe(server.output_dir), width - LABEL), "dim")))
-    rows += _row("process", "started by comfytui" if server.managed else "external", "text", width)
+    rows += _row("process", process_words(server), "text", width)
     software = join([((safe(text), "dim"),) for text in (server.os, _named("torch", server.pytorch)) if text], ", ")
     if software:
         rows.append((("host".ljust(LABEL), "dim"), *software))
-    return rows
+    return rows + _last_trouble(view, width)
 
 
 def short_lines(view: View, width: int) -> list[Line]:
@@ -119,6 +131,16 @@ def _trouble(server: Server, width: int) -> list[Line]:
         return []
     rows = _row("trouble", safe(server.trouble), _gravity(server), width)
     return rows + (_row("remedy", safe(server.remedy), "text", width) if server.remedy else [])
+
+
+def _last_trouble(view: View, width: int) -> list[Line]:
+    """Return the last trouble with its remedy, once it is over."""
+    server = view.state.server
+    last = server.last_trouble
+    if last is None or server.trouble:
+        return []
+    rows = _row("was", f"{view.wall(last.at)} {safe(last.what)}", "dim", width)
+    return rows + (_row("remedy", safe(last.remedy), "dim", width) if last.remedy else [])
 
 
 def _gravity(server: Server) -> Role:

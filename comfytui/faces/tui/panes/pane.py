@@ -4,6 +4,7 @@ from textual.events import Resize
 
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
+from comfytui.faces.tui.panes.scene_filter import parse
 from comfytui.faces.tui.view import View
 
 
@@ -11,6 +12,11 @@ class Pane(LineList, can_focus=True):
     """A pane of the deck. A subclass says how its slice of the view looks."""
 
     view: View | None = None
+    terms: tuple[str, ...] = ()
+    """What is shown must fit all of these, where the pane can be filtered."""
+    filter_text = ""
+    filter_hint = ""
+    """What to type; empty where the pane cannot be filtered."""
 
     def look(self, view: View) -> None:
         """Show ``view``."""
@@ -25,6 +31,15 @@ class Pane(LineList, can_focus=True):
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of ``view`` in ``width`` cells and ``height`` lines."""
         raise NotImplementedError
+
+    def filter(self, text: str) -> None:
+        """Show only what fits ``text``; an empty text shows all."""
+        self.filter_text, self.terms = text, parse(text)
+        self.rebuild()
+
+    def follow(self) -> None:
+        """Keep the newest in sight, until a person moves."""
+        self.jump(True)
 
     def on_resize(self, _event: Resize) -> None:
         """Make the picture for the new size."""

@@ -9,7 +9,7 @@ from comfytui.faces.tui.panes import scene_row
 from comfytui.faces.tui.panes.line import Line
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
-from comfytui.faces.tui.panes.scene_filter import matches, parse
+from comfytui.faces.tui.panes.scene_filter import matches
 from comfytui.faces.tui.view import View
 from comfytui.model.state import Scene
 
@@ -40,11 +40,11 @@ class ScenesPane(Pane):
     """Shows a row for each scene that the filter lets through."""
 
     BINDINGS = bindings("scenes")
+    filter_hint = "filter: words, state:failed, prompt:rain"
 
     def __init__(self, title: str) -> None:
         super().__init__(title, name="scenes")
         self.following = True
-        self.terms: tuple[str, ...] = ()
         self._selected: str | None = None
         self._tally = Tally()
         self._shown: Sequence[int] = ()
@@ -57,14 +57,9 @@ class ScenesPane(Pane):
             return None
         return self.view.state.scene(self._selected)
 
-    def filter(self, text: str) -> None:
-        """Show only the scenes that fit ``text``; an empty text shows all."""
-        self.terms = parse(text)
-        self.rebuild()
-
-    def follow(self, on: bool = True) -> None:
+    def follow(self) -> None:
         """Keep the scene that executes selected, until a person moves."""
-        self.following = on
+        self.following = True
         self.rebuild()
 
     def draw(self, view: View, width: int, height: int) -> Picture:

@@ -45,7 +45,6 @@ class DeckScreen(LeanScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.view: View | None = None
-        self.filter_text = ""
         self.header, self.tabs, self.footer, self.message = (
             Bar("header"),
             Bar("tabs"),
@@ -192,24 +191,21 @@ class DeckScreen(LeanScreen[None]):
         self.zoom(not self.zoomed)
 
     def action_follow(self) -> None:
-        """Keep the executing scene selected."""
-        self.scenes.follow()
+        """Keep what is newest in the focused pane in sight, or the executing scene selected."""
+        self.pane.follow()
+        self.draw_bars()
 
     def action_back(self) -> None:
-        """End the zoom; else clear the filter."""
+        """End the zoom; else clear the filter of the focused pane."""
         if self.zoomed:
             self.zoom(False)
-        elif self.scenes.terms:
-            self.set_filter("")
+        elif self.pane.terms:
+            self.pane.filter("")
+            self.draw_bars()
 
     def action_filter(self) -> None:
-        """Ask for a filter."""
+        """Ask for a filter of the focused pane."""
         from comfytui.faces.tui.screens.filter_input import FilterInput
 
         if not self.query(FilterInput):
-            self.mount(FilterInput(self.filter_text))
-
-    def set_filter(self, text: str) -> None:
-        """Show only the scenes that fit ``text``."""
-        self.filter_text = text
-        self.scenes.filter(text)
+            self.mount(FilterInput(self.pane))
