@@ -113,6 +113,11 @@ class Hub:
         finally:
             self._mailboxes.remove(mailbox)
 
+    @property
+    def has_readers(self) -> bool:
+        """Whether anybody reads along: a face, or what tells one."""
+        return bool(self._mailboxes)
+
     def close(self) -> None:
         """Let every subscriber end after what it has not read yet, also those that come later."""
         self._closed = True

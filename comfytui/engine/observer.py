@@ -16,6 +16,7 @@ from comfytui.engine.prompt.router import Router
 from comfytui.engine.server.connection import Line, reached
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.log_reader import LogReader
+from comfytui.engine.server.others import watch_others
 from comfytui.engine.server.vitals import watch_gpus
 from comfytui.engine.server.watch import ServerWatch
 from comfytui.errors import Failure
@@ -94,6 +95,7 @@ class Observer:
                 tasks.start_soon(log.keep)
                 tasks.start_soon(router.listen, socket.messages())
                 tasks.start_soon(ServerWatch(self.hub, line.http, self._clock, on_change=router.presence).keep)
+                tasks.start_soon(watch_others, self.hub, line.http, self._clock, None)
                 tasks.start_soon(watch_gpus, self.hub, line.gauges.samples(), GpuActivity(), self._clock)
                 if isinstance(line.shelf, EitherShelf):
                     tasks.start_soon(self._watch_frames, line.shelf.output_dir)

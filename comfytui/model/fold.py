@@ -79,7 +79,10 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
             )  # fmt: skip
             return _frame_row(state, row)
         case e.QueueDepth():
-            return replace(state, at=at, server=replace(state.server, ours=sample.ours, others=sample.others))
+            server = replace(state.server, ours=sample.ours, others=sample.others)
+            return replace(state, at=at, server=server if sample.others else replace(server, listed=(), more=0))
+        case e.QueueListed():
+            return replace(state, at=at, server=replace(state.server, listed=sample.others, more=sample.more))
         case e.GpuSampled():
             moment = GpuMoment(at=at, devices=sample.devices)
             return replace(state, at=at, gpu=(*state.gpu[-(GPU_SAMPLES - 1) :], moment), gpu_source=sample.source)

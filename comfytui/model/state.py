@@ -16,6 +16,7 @@ from comfytui.model.events import (
     GivenUpWord,
     GpuFigures,
     Measurement,
+    OthersPrompt,
     Progress,
     SceneBrief,
     StoryBrief,
@@ -220,6 +221,9 @@ class Server(Struct, frozen=True, kw_only=True):
     pulse_at: datetime | None = None
     ours: int | None = None
     others: int | None = None
+    listed: tuple[OthersPrompt, ...] = ()
+    """The prompts of others, as far as they have been asked for; ``more`` are behind them."""
+    more: int = 0
     away_since: datetime | None = None
     """Since when it does not answer."""
     away_wait: float | None = None

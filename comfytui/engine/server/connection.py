@@ -19,6 +19,7 @@ from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
 from comfytui.engine.server.guard import ServerGuard
 from comfytui.engine.server.log_reader import LogReader
+from comfytui.engine.server.others import watch_others
 from comfytui.engine.server.preflight import check_workflow
 from comfytui.engine.server.vitals import watch_gpus
 from comfytui.engine.server.watch import ServerWatch
@@ -57,6 +58,7 @@ class Connection:
         background.start_soon(desk.router.listen, self.socket.messages())
         background.start_soon(desk.router.keep_hearing, self.socket)
         background.start_soon(desk.server.keep)
+        background.start_soon(watch_others, desk.hub, desk.http, desk.clock, desk.client_id)
         background.start_soon(self.log.keep)
         background.start_soon(watch_gpus, desk.hub, self.gauges.samples(), desk.activity, desk.clock)
         if self.guard is not None:

@@ -13,6 +13,7 @@ from comfytui.model.events.parts import (
     Frame,
     GpuFigures,
     Measurement,
+    OthersPrompt,
     SceneBrief,
     StoryBrief,
 )
@@ -35,6 +36,7 @@ from comfytui.model.events.samples import (
     Progress,
     Pulse,
     QueueDepth,
+    QueueListed,
     ServerLog,
     Unknown,
 )
@@ -110,11 +112,13 @@ __all__ = [
     "Measurement",
     "MomentWord",
     "NoteWord",
+    "OthersPrompt",
     "Progress",
     "PromptQueued",
     "Pulse",
     "QueueDepth",
     "QueueHeld",
+    "QueueListed",
     "RunArchived",
     "RunEnded",
     "RunNoted",
@@ -192,7 +196,7 @@ AnyFact = (
     | SceneGivenUp
     | SceneMoved
 )
-AnySample = Progress | FrameWriting | QueueDepth | GpuSampled | Pulse | ServerLog | Unknown
+AnySample = Progress | FrameWriting | QueueDepth | QueueListed | GpuSampled | Pulse | ServerLog | Unknown
 AnyEvent = AnyFact | AnySample
 
 

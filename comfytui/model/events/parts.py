@@ -68,6 +68,15 @@ class GpuFigures(Struct, frozen=True, kw_only=True):
     power: float | None = None
 
 
+class OthersPrompt(Struct, frozen=True, kw_only=True):
+    """Somebody else's prompt in the server's queue: no more of it than its id, its number and how many nodes it has."""
+
+    id: str
+    number: float | None = None
+    nodes: int | None = None
+    running: bool = False
+
+
 class Frame(Struct, frozen=True, kw_only=True):
     """A frame in the run folder: file name, bytes, SHA-256, whether it is proven whole, and how it came here."""
 

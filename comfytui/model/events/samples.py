@@ -3,7 +3,7 @@
 from typing import Literal
 
 from comfytui.model.events.base import Sample
-from comfytui.model.events.parts import GpuFigures
+from comfytui.model.events.parts import GpuFigures, OthersPrompt
 from comfytui.model.telemetry import GpuSource
 
 FrameWord = Literal["writing", "proven", "unproven", "truncated"]
@@ -41,6 +41,14 @@ class QueueDepth(Sample, frozen=True, kw_only=True):
 
     ours: int
     others: int
+
+
+class QueueListed(Sample, frozen=True, kw_only=True):
+    """Other people's prompts on the server, in the order of their turns; of a long queue the first ones, and how many
+    ``more`` there are."""
+
+    others: tuple[OthersPrompt, ...]
+    more: int = 0
 
 
 class GpuSampled(Sample, frozen=True, kw_only=True):

@@ -84,6 +84,7 @@ class QueueItem(Struct, frozen=True, kw_only=True):
     number: float | None
     prompt_id: str
     client_id: str | None = None
+    nodes: int | None = None
 
 
 class QueueSnapshot(Struct, frozen=True, kw_only=True):
@@ -145,7 +146,15 @@ def _queue_item(raw: msgspec.Raw) -> QueueItem:
     name = text(prompt_id)
     if not name:
         raise WrongShape("an item of the queue has no prompt id")
-    return QueueItem(number=number(order), prompt_id=name, client_id=text(extra.client_id))
+    return QueueItem(number=number(order), prompt_id=name, client_id=text(extra.client_id), nodes=_nodes(item[2:3]))
+
+
+def _nodes(prompt: list[msgspec.Raw]) -> int | None:
+    """Return how many nodes a prompt has; ``None`` where it is no table of nodes."""
+    try:
+        return len(msgspec.json.decode(prompt[0], type=dict[str, msgspec.Raw])) if prompt else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _turn(item: QueueItem) -> float:
