@@ -46,6 +46,11 @@ REGISTRY: dict[str, Entry] = {
         "The keyframe {path} cannot be sent to the server: {why}.",
         "Check that you may read the file and that it is an image.",
     ),
+    "story.unwritten": Entry("The story cannot be written to {file}: {why}.", "Choose another path for --out."),
+    "llm.unhealthy": Entry(
+        "The language model at {url} is not well: {why}.",
+        "Start it, correct --llm (LOCAL_STORY_PROVIDER_URL), or skip this check with --llm-skip-health.",
+    ),
     # --- workflow ----------------------------------------------------------------------------------------
     "workflow.unreadable": Entry(
         "The workflow {file} cannot be read: {why}.",
@@ -66,10 +71,6 @@ REGISTRY: dict[str, Entry] = {
     "workflow.binding": Entry(
         "The binding {name} = {target!r} of workflow {file} reaches nothing: {why}.",
         'Write it as "NODE.INPUT", with a node and an input that the workflow has.',
-    ),
-    "workflow.keyframe_needed": Entry(
-        "The workflow {file} loads a keyframe, but scene {scene!r} has none.",
-        "Give the scene a keyframePath, or choose a workflow that starts from text.",
     ),
     "workflow.nodes_missing": Entry(
         "The server at {server} does not know these nodes of workflow {file}: {nodes}.",

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import click
 
 from comfytui import __version__
-from comfytui.cli.flags import look_flags, output_flags, queue_flags, settings_flags
+from comfytui.cli.flags import llm_flags, look_flags, output_flags, queue_flags, settings_flags, story_flags
+from comfytui.settings.table import LLM
 
 _PLACES = ("server", "workflow", "output_dir", "runs_dir", "watch")
 
@@ -45,17 +46,42 @@ def demo(ctx: click.Context, /, **flags: Any) -> int:
 
 
 @comfytui.command()
-@click.argument("story", type=click.Path(path_type=Path))
+@click.argument("story", type=click.Path(path_type=Path), required=False)
+@click.option("--story-llm", is_flag=True, help="Let a language model write the story first.")
+@story_flags
 @settings_flags(*_PLACES)
 @queue_flags
+@llm_flags
 @look_flags
 @output_flags
 @click.pass_context
-def run(ctx: click.Context, /, story: Path, **flags: Any) -> int:
+def run(ctx: click.Context, /, story: Path | None, story_llm: bool, **flags: Any) -> int:
     """Render STORY (.json or .toml), scene by scene. The run outlives this terminal."""
-    from comfytui.cli.rendering import run_story
+    from comfytui.cli.rendering import run_story, run_told
 
+    if story_llm == (story is not None):
+        raise click.UsageError("Give either a STORY or --story-llm.", ctx)
+    if story is None:
+        return run_told(_with_group(ctx, flags))
     return run_story(story, _with_group(ctx, flags))
+
+
+@comfytui.group()
+def story() -> None:
+    """Write stories."""
+
+
+@story.command()
+@story_flags
+@click.option("--seed", "llm_seed", metavar="N", help="The same seed makes the same story from templates.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="A .json file; else standard output.")
+@settings_flags(*(setting.name for setting in LLM if setting.name not in ("llm_seed", "llm_skip_health")))
+@click.pass_context
+def new(ctx: click.Context, /, **flags: Any) -> int:
+    """Write a story: by the language model that is set, else from templates."""
+    from comfytui.cli.storytelling import new_story
+
+    return new_story(_with_group(ctx, flags))
 
 
 @comfytui.command()

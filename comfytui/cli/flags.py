@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 import click
 
-from comfytui.settings.table import LOOKS, PLACES, QUEUE, Setting
+from comfytui.settings.table import LLM, LOOKS, PLACES, QUEUE, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_BY_NAME = {setting.name: setting for setting in (*PLACES, *LOOKS, *QUEUE)}
+_BY_NAME = {setting.name: setting for setting in (*PLACES, *LOOKS, *QUEUE, *LLM)}
 
 
 def settings_flags(*names: str) -> Callable[[Command], Command]:
@@ -23,6 +23,23 @@ def settings_flags(*names: str) -> Callable[[Command], Command]:
 def queue_flags(command: Command) -> Command:
     """Give ``command`` the flags of the queue's policy."""
     return settings_flags(*(setting.name for setting in QUEUE))(command)
+
+
+def llm_flags(command: Command) -> Command:
+    """Give ``command`` the flags of the language model."""
+    return settings_flags(*(setting.name for setting in LLM))(command)
+
+
+def story_flags(command: Command) -> Command:
+    """Give ``command`` the flags that say what a story is to be."""
+    return _decorated(
+        [
+            click.option(
+                "--scenes", type=click.IntRange(1, 100), default=3, show_default=True, help="Scenes of the story."
+            ),
+            click.option("--idea", metavar="TEXT", help="What the story is about."),
+        ]
+    )(command)
 
 
 def look_flags(command: Command) -> Command:

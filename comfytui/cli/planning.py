@@ -9,9 +9,10 @@ from msgspec import Struct, structs
 from comfytui import __version__
 from comfytui.errors import Failure
 from comfytui.model.events import SceneBrief, StoryBrief
+from comfytui.model.llm import HealthCheck
 from comfytui.model.plan import RunPlan, ServerPlan, SuitePlan
 from comfytui.model.story import Scene, Story, decode_story, load_story, sample_story
-from comfytui.model.workflow import Workflow, load_workflow
+from comfytui.model.workflow import Workflow, check_story, load_workflow
 from comfytui.settings import Settings
 from comfytui.untrusted import plain
 
@@ -24,6 +25,8 @@ class Order(Struct, frozen=True, kw_only=True):
     story: Story
     story_file: bytes
     workflow: Workflow
+    health: HealthCheck | None = None
+    """How the language model was that wrote the story."""
 
 
 def order_story(path: Path, settings: Settings) -> Order:
@@ -42,13 +45,15 @@ def order_sample(settings: Settings) -> Order:
     return _checked(decode_story(content, SAMPLE_NAME, "json"), content, settings)
 
 
+def order_made(story: Story, story_file: bytes, health: HealthCheck | None, settings: Settings) -> Order:
+    """Return the order for a story that was just made, ``story_file`` holding it."""
+    return structs.replace(_checked(story, story_file, settings), health=health)
+
+
 def _checked(story: Story, content: bytes, settings: Settings) -> Order:
     workflow = load_workflow(settings.workflow, settings.bindings or None)
-    if workflow.needs_keyframe:
-        for scene in story.scenes:
-            if scene.keyframe_file is None:
-                raise Failure("workflow.keyframe_needed", file=workflow.file, scene=scene.id)
-    return Order(story=story, story_file=content, workflow=workflow)
+    warnings = (*story.warnings, *check_story(workflow, story))
+    return Order(story=structs.replace(story, warnings=warnings), story_file=content, workflow=workflow)
 
 
 def make_plan(
@@ -73,6 +78,8 @@ def make_plan(
             generator=story.generator,
             file=plain(story.file),
             warnings=story.warnings,
+            llm=story.llm,
+            health=order.health,
         ),
         scenes=scenes_of(story, settings.policy.frame_floor),
         workflow=order.workflow,

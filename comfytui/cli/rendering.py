@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.faces import EndNoted, Face, check_theme, chosen_face, formatter_for, show
-from comfytui.cli.planning import Order, make_plan, order_sample, order_story
+from comfytui.cli.keyframes import with_keyframes
+from comfytui.cli.planning import Order, make_plan, order_made, order_sample, order_story
 from comfytui.clock import Clock, system_clock
 from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import RunDir, create_run, write_plan
@@ -22,6 +23,21 @@ Reason = Literal["run", "resume"]
 def run_story(story: Path, flags: Mapping[str, Any]) -> int:
     """Render the story in a file and return the exit code. Raises ``Failure`` before anything is sent or made."""
     return _render(lambda settings: order_story(story, settings), flags, load(flags, os.environ, Path.cwd()))
+
+
+def run_told(flags: Mapping[str, Any]) -> int:
+    """Render a story that a language model writes first, and return the exit code.
+
+    Raises ``Failure`` before a server is touched or anything is made, ``llm.unhealthy`` among others.
+    """
+
+    def told(settings: Settings) -> Order:
+        from comfytui.cli.storytelling import story_for_run
+
+        made = story_for_run(flags, settings)
+        return order_made(made.story, made.file, made.health, settings)
+
+    return _render(told, flags, load(flags, os.environ, Path.cwd()))
 
 
 def run_demo(flags: Mapping[str, Any]) -> int:
@@ -37,6 +53,7 @@ def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], s
     headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
     clock = system_clock()
     run = create_run(settings.runs_dir, clock)
+    order = with_keyframes(order, run)
     plan = make_plan(
         order,
         settings,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from comfytui.model.llm import HealthCheck
 from comfytui.model.telemetry import CONTRACT_VERSION, ContractStruct, Count, Moment, Seconds, Telemetry, says
 
 
@@ -117,7 +118,7 @@ class StoryArtifact(ContractStruct, frozen=True, kw_only=True):
     scene_count: Annotated[Count, says("scenes in the story, rendered or not")]
     story_dir: Annotated[str, says("where the copies are")]
     llm: Annotated[dict[str, Any] | None, says("the model that was asked for the story; null for none")]
-    health_check: Annotated[dict[str, Any] | None, says("the model's health; null when none was asked")]
+    health_check: Annotated[HealthCheck | None, says("the model's health; null when none was asked")]
     warnings: Annotated[tuple[str, ...], says("what is odd about the story")]
 
 

@@ -73,6 +73,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     scenes: tuple[Scene, ...]
     file: str = ""
     warnings: tuple[str, ...] = ()
+    llm: dict[str, Any] | None = None
+    """What the file says of the language model that wrote it."""
 
 
 class _SceneFields(msgspec.Struct, kw_only=True, rename="camel"):
@@ -99,6 +101,9 @@ class _StoryFields(msgspec.Struct, kw_only=True, rename="camel"):
     directors_vision: str | None = None
     generator: str | None = None
     scenes: list[_SceneFields] | None = None
+    llm: dict[str, Any] | None = None
+    warnings: list[str] | None = None
+    generated_at: str | None = None
 
 
 def load_story(path: Path) -> Story:
@@ -127,7 +132,7 @@ def decode_story(data: bytes, file: str, form: document.Format) -> Story:
     try:
         fields = msgspec.convert(raw, _StoryFields)
     except msgspec.ValidationError as fault:
-        raise _misshapen(file, fault) from None
+        raise misshapen(file, fault) from None
     if not fields.scenes:
         raise Failure("story.empty", file=file)
     ids = _scene_ids(fields.scenes, file)
@@ -141,7 +146,8 @@ def decode_story(data: bytes, file: str, form: document.Format) -> Story:
             for at, (scene, name) in enumerate(zip(fields.scenes, ids, strict=True))
         ),
         file=file,
-        warnings=tuple(_unknown_fields(raw)),
+        warnings=(*_texts(fields.warnings, file, "warnings"), *_unknown_fields(raw)),
+        llm=None if fields.llm is None else _scalars(fields.llm),
     )
 
 
@@ -245,6 +251,15 @@ def _texts(value: str | list[str] | None, file: str, place: str) -> tuple[str, .
     return tuple(part for part in given if part)
 
 
+def _scalars(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers, flags and texts of ``table``, the texts made plain: they are recorded and shown."""
+    return {
+        plain(name, 80): plain(value, 400) if isinstance(value, str) else value
+        for name, value in table.items()
+        if value is None or isinstance(value, str | int | float)
+    }
+
+
 def _within(number: int, low: int, high: int, file: str, place: str) -> None:
     if not low <= number <= high:
         why = f"{_short(number)} is not between {low} and {high}"
@@ -272,8 +287,8 @@ _KINDS = {
 }
 
 
-def _misshapen(file: str, fault: msgspec.ValidationError) -> Failure:
-    """Return the failure for msgspec's "Expected `int | null`, got `str` - at `$.scenes[2].seed`"."""
+def misshapen(file: str, fault: msgspec.ValidationError) -> Failure:
+    """Return the failure ``story.shape`` for msgspec's "Expected `int | null`, got `str` - at `$.scenes[2].seed`"."""
     message, _, path = str(fault).partition(" - at `")
     place = path.rstrip("`").removeprefix("$").removeprefix(".") or "the top level"
     wanted, _, got = message.removeprefix("Expected ").replace("`", "").partition(", got ")

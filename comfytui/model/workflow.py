@@ -17,7 +17,7 @@ from comfytui.model import document, placeholders
 from comfytui.model.bindings import Bindings, settle
 from comfytui.model.graph import Graph, Node, Place, checked_graph, outputs, title
 from comfytui.model.ranges import fit_frames, fit_seed
-from comfytui.model.story import Scene, Story
+from comfytui.model.story import Story
 from comfytui.untrusted import file_name, plain
 
 BUNDLED = ("smoke", "txt2img", "svd")
@@ -138,23 +138,13 @@ def _oddities(graph: Graph) -> list[str]:
 
 
 def check_story(workflow: Workflow, story: Story) -> tuple[str, ...]:
-    """Return warnings about what the scenes of ``story`` say and ``workflow`` cannot use.
-
-    Raises :class:`Failure` ``workflow.keyframe_needed`` for the first scene without a keyframe that it needs.
-    """
-    for scene in story.scenes:
-        if workflow.needs_keyframe and not _has_keyframe(scene):
-            raise Failure("workflow.keyframe_needed", file=workflow.file, scene=scene.id)
+    """Return warnings about what the scenes of ``story`` say and ``workflow`` cannot use."""
     warnings = []
-    if not workflow.needs_keyframe and any(_has_keyframe(scene) for scene in story.scenes):
+    if not workflow.needs_keyframe and any(scene.keyframe_path is not None for scene in story.scenes):
         warnings.append("The story has keyframes, but this workflow loads none")
     if not workflow.bindings.negative and any(scene.negative for scene in story.scenes):
         warnings.append("The negative prompt of the scene reaches no text input of this workflow")
     return tuple(warnings)
-
-
-def _has_keyframe(scene: Scene) -> bool:
-    return (scene.keyframe_file or scene.keyframe_path) is not None
 
 
 # --- rendering ---------------------------------------------------------------------------------------------------

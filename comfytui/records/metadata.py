@@ -231,8 +231,8 @@ def _story(state: State, run: Run) -> StoryArtifact:
         file=run_dir.relative(run_dir.story_file(run.story.file)) if run.story.file else "",
         scene_count=len(state.scenes),
         story_dir=run_dir.relative(run_dir.story),
-        llm=None,
-        health_check=None,
+        llm=run.story.llm,
+        health_check=run.story.health,
         warnings=run.story.warnings,
     )
 

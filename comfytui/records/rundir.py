@@ -143,6 +143,10 @@ class RunDir:
         mark = hashlib.sha256(original.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.story / f"keyframe-{mark}-{file_name(base_name(original))}"
 
+    def drawn_keyframe(self, folder: str) -> Path:
+        """Return where the keyframe is that was drawn for the scene of that folder, which had none."""
+        return self.story / "drawn" / f"{folder}.png"
+
     def scene_keyframe(self, folder: str, original: str) -> Path:
         """Return where the keyframe ``original`` lies in the scene's folder."""
         return self.path / folder / f"keyframe{picture_suffix(original)}"

@@ -23,6 +23,7 @@ from typing import Literal
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
 from comfytui.model.fold import fold
+from comfytui.model.llm import health_line
 from comfytui.model.narrate import narrate
 from comfytui.model.policy import QueuePolicy, unbounded
 from comfytui.model.state import Attempt, Run, Scene, State
@@ -227,6 +228,8 @@ def _opening(run: Run, opened: e.RunOpened) -> Iterator[str]:
     yield f"Director's vision: {run.story.directors_vision or '(none)'}"
     yield f"Story logline: {run.story.logline or '(none)'}"
     yield queue_policy_line(run.policy)
+    if run.story.health is not None:
+        yield health_line(run.story.health)
     yield f"Workflow: {run.workflow}"
 
 

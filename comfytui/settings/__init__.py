@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from comfytui.errors import Failure
 from comfytui.settings.layers import Layer, find_file, from_environment, from_file, from_flags
-from comfytui.settings.table import DEFAULT_SERVER, QUEUE, SIMULATOR
+from comfytui.settings.table import DEFAULT_SERVER, LLM, QUEUE, SIMULATOR
 
 if TYPE_CHECKING:
     from comfytui.model.failure_classes import FailureClass, RetryRule
@@ -15,13 +15,27 @@ if TYPE_CHECKING:
     from comfytui.settings.server_table import ServerStart
     from comfytui.settings.suites_table import Suite
 
-__all__ = ["DEMO", "Layer", "Settings", "load", "merge"]
+__all__ = ["DEMO", "Layer", "LlmSettings", "Settings", "load", "merge"]
 
 DEFAULT_WORKFLOW = "txt2img"
 DEFAULT_RUNS_DIR = "runs"
 
 DEMO = Layer({"server": SIMULATOR, "workflow": DEFAULT_WORKFLOW, "suites": ()}, bindings={})
 """What ``comfytui demo`` puts above file and environment, which speak of real work; flags still win."""
+
+
+@dataclass(frozen=True)
+class LlmSettings:
+    """The language model that writes stories; ``None``: nobody said. ``timeout_ms`` is in milliseconds."""
+
+    url: str | None = None
+    model: str | None = None
+    seed: int | None = None
+    timeout_ms: int = 8000
+    temperature: float | None = None
+    request_format: Literal["direct-json", "openai-chat"] | None = None
+    health_url: str | None = None
+    skip_health: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class Settings:
     """What is changed of the table of failure classes."""
     suites: "tuple[Suite, ...]" = ()
     """The check commands that run once every scene is over."""
+    llm: LlmSettings = field(default_factory=LlmSettings)
 
     @property
     def simulated(self) -> bool:
@@ -101,6 +116,7 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         start=said.get("start"),
         retry=said.get("retry", {}),
         suites=said.get("suites", ()),
+        llm=LlmSettings(**{s.llm: said[s.name] for s in LLM if s.llm and s.name in said}),
     )
 
 

@@ -96,7 +96,8 @@ def from_file(path: Path) -> Layer:
     suites = content.pop("suites", None)
     tables = {name: _table(content[name], name, path) for name in TABLES if name in content}
     entries = {key: value for key, value in content.items() if key not in TABLES}
-    entries |= {f"queue.{key}": value for key, value in tables.get("queue", {}).items()}
+    for name in ("queue", "llm"):
+        entries |= {f"{name}.{key}": value for key, value in tables.get(name, {}).items()}
     values: dict[str, Any] = {}
     for key, value in entries.items():
         setting = BY_KEY.get(key)
@@ -165,12 +166,16 @@ def _unknown(key: str) -> str:
     if secret := about_secret(key):
         return secret
     name = key.rpartition(".")[2].lower().replace("-", "_")
-    by_name = {setting.name: setting for setting in SETTINGS} | {s.policy: s for s in SETTINGS if s.policy}
+    by_name = {setting.name: setting for setting in SETTINGS if setting.llm is None or setting.name == "llm"}
+    by_name |= {s.policy: s for s in SETTINGS if s.policy}
+    if key.startswith("llm."):
+        by_name = {s.llm: s for s in SETTINGS if s.llm}
     near = difflib.get_close_matches(name, [*by_name, *TABLES, "suites"], n=1, cutoff=0.6)
     if not near:
         return "there is no such setting"
     setting = by_name.get(near[0])
     if setting is None:
         return f"there is no such setting; did you mean the table [{near[0]}]?"
-    where = f"`{setting.name}` under [queue]" if setting.queue else f"`{setting.name}` at the top of the file"
+    table, _, word = setting.key.rpartition(".")
+    where = f"`{word}` under [{table}]" if table else f"`{word}` at the top of the file"
     return f"there is no such setting; did you mean {where}?"

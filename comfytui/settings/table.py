@@ -6,8 +6,9 @@ Plain data of the standard library, so that ``comfytui --help`` costs nothing el
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["whole", "number", "switch", "text", "path", "server", "workflow", "watch"]
-"""How a value is read: whole number, number, on/off, text, path, server address, workflow name or file, watch mode."""
+Kind = Literal["whole", "number", "switch", "text", "path", "server", "workflow", "watch", "url", "request_format"]
+"""How a value is read: whole number, number, on/off, text, path, server address, workflow name or file, watch mode,
+web address, format of a request to a language model."""
 
 FILE_NAME = "comfytui.toml"
 CONFIG_VARIABLE = "COMFYTUI_CONFIG"
@@ -18,6 +19,7 @@ HEADERS_VARIABLE = "COMFYTUI_HEADERS"
 """Secrets come from the environment and from nowhere else."""
 
 WATCH_MODES = ("auto", "events", "poll")
+REQUEST_FORMATS = ("direct-json", "openai-chat")
 DEFAULT_SERVER = "http://127.0.0.1:8188"
 SIMULATOR = "sim"
 """The server address that stands for the built-in simulator."""
@@ -25,7 +27,11 @@ SIMULATOR = "sim"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One thing to set; with ``policy``, its field of ``QueuePolicy``, it stands under ``[queue]`` in the file."""
+    """One thing to set; with ``policy``, its field of ``QueuePolicy``, it stands under ``[queue]`` in the file.
+
+    What has an ``llm`` stands under that key of the table ``[llm]``. ``least`` and ``most`` bound a number that is not
+    the policy's.
+    """
 
     name: str
     kind: Kind
@@ -35,10 +41,15 @@ class Setting:
     policy: str | None = None
     default: str = ""
     """What help says of its default; held to the real one by a test."""
+    llm: str | None = None
+    least: float | None = None
+    most: float | None = None
 
     @property
     def key(self) -> str:
-        """Its key in ``comfytui.toml``: ``runs_dir``, ``queue.max_wait``."""
+        """Its key in ``comfytui.toml``: ``runs_dir``, ``queue.max_wait``, ``llm.url``."""
+        if self.llm is not None:
+            return f"llm.{self.llm}"
         return f"queue.{self.name}" if self.queue else self.name
 
     @property
@@ -187,10 +198,68 @@ QUEUE = (
     Setting("fast_iteration", "switch", "Short waits and no retry, for trying a workflow out."),
 )
 
-SETTINGS = (*PLACES, *LOOKS, *QUEUE)
+LLM = (
+    Setting(
+        "llm",
+        "url",
+        "The language model that writes stories: a base URL, or that of its chat completions.",
+        "URL",
+        "LOCAL_STORY_PROVIDER_URL",
+        llm="url",
+    ),
+    Setting(
+        "llm_model", "text", "Its name there; else the first that is listed.", "NAME", "LOCAL_LLM_MODEL", llm="model"
+    ),
+    Setting("llm_seed", "whole", "The seed it is given.", "N", "LOCAL_LLM_SEED", llm="seed", least=0),
+    Setting(
+        "llm_timeout_ms",
+        "whole",
+        "Milliseconds in which it must have answered.",
+        "MS",
+        "LOCAL_LLM_TIMEOUT_MS",
+        default="8000",
+        llm="timeout_ms",
+        least=1,
+    ),
+    Setting(
+        "llm_temperature",
+        "number",
+        "Its temperature; else its own.",
+        "T",
+        "LOCAL_LLM_TEMPERATURE",
+        llm="temperature",
+        least=0,
+        most=2,
+    ),
+    Setting(
+        "llm_request_format",
+        "request_format",
+        "direct-json or openai-chat; else as the URL looks.",
+        "FORMAT",
+        "LOCAL_LLM_REQUEST_FORMAT",
+        llm="request_format",
+    ),
+    Setting(
+        "llm_health_url",
+        "url",
+        "What is asked whether it is well; else its list of models.",
+        "URL",
+        "LOCAL_LLM_HEALTHCHECK_URL",
+        llm="health_url",
+    ),
+    Setting(
+        "llm_skip_health",
+        "switch",
+        "Do not ask whether it is well before a run.",
+        variable="LOCAL_LLM_SKIP_HEALTHCHECK",
+        llm="skip_health",
+    ),
+)
+
+SETTINGS = (*PLACES, *LOOKS, *QUEUE, *LLM)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_KEY = {setting.key: setting for setting in SETTINGS}
-TABLES = ("queue", "bindings", "keymap", "retry")
+TABLES = ("queue", "bindings", "keymap", "retry", "llm")
 """The tables of ``comfytui.toml``; ``server`` may be one too, and ``[[suites]]`` are any number of them."""
 
 SERVER_KEYS = {

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from comfytui.settings.table import HEADERS_VARIABLE, SIMULATOR, TOKEN_VARIABLE, WATCH_MODES, Setting
+from comfytui.settings.table import (
+    HEADERS_VARIABLE,
+    REQUEST_FORMATS,
+    SIMULATOR,
+    TOKEN_VARIABLE,
+    WATCH_MODES,
+    Setting,
+)
 from comfytui.untrusted import plain
 
 MAXIMUM = 1_000_000_000
@@ -42,6 +49,10 @@ def read(setting: Setting, value: object, folder: Path) -> Any:
             return _workflow(text_of(value), folder)
         case "watch":
             return _choice(text_of(value), WATCH_MODES)
+        case "url":
+            return web_address(text_of(value))
+        case "request_format":
+            return _choice(text_of(value), REQUEST_FORMATS)
         case "text":
             return text_of(value)
 
@@ -77,8 +88,10 @@ def _finite(number: float) -> bool:
 
 
 def _in_range(setting: Setting, number: float) -> None:
-    """Hold ``number`` to the range that ``QueuePolicy`` declares for the field."""
-    low, above = policy_range(setting.policy or "")
+    """Hold ``number`` to the range that the setting, or ``QueuePolicy`` for its field, declares."""
+    low, above = policy_range(setting.policy) if setting.policy else (setting.least, None)
+    if setting.most is not None and number > setting.most:
+        raise Unusable(f"{shown(number)} is more than {setting.most:g}")
     if low is not None and number < low:
         raise Unusable(f"{shown(number)} is less than {low:g}")
     if above is not None and number <= above:
@@ -147,6 +160,18 @@ def server_address(text: str) -> str:
     """
     if text.lower() == SIMULATOR:
         return SIMULATOR
+    return _address(text, "http://127.0.0.1:8188", f"set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} instead")
+
+
+def web_address(text: str) -> str:
+    """Return a web address without a trailing slash, ``http`` where no scheme is given.
+
+    Raises :class:`Unusable` as :func:`server_address` does.
+    """
+    return _address(text, "http://127.0.0.1:1234/v1", "it is recorded in every run")
+
+
+def _address(text: str, example: str, about_logins: str) -> str:
     url = text if _SCHEME.match(text) else f"http://{text}"
     try:
         parts = urlsplit(url)
@@ -154,12 +179,12 @@ def server_address(text: str) -> str:
     except ValueError as fault:
         raise Unusable(f"{_unlogged(text)} is no address: {plain(str(fault)).lower()}") from None
     if parts.username is not None or parts.password is not None:
-        raise Unusable(f"a login does not belong in an address; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} instead")
+        raise Unusable(f"a login does not belong in an address; {about_logins}")
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme.lower(), parts.scheme.lower())
     if scheme not in ("http", "https"):
         raise Unusable(f"{shown(text)} begins with neither http:// nor https://")
     if not parts.hostname or " " in url or port == 0:
-        raise Unusable(f"{shown(text)} is no address; it looks like http://127.0.0.1:8188")
+        raise Unusable(f"{shown(text)} is no address; it looks like {example}")
     if parts.query or parts.fragment:
         raise Unusable(f"{shown(text)} has something after a ? or #; only host, port and path are taken")
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"

@@ -109,11 +109,6 @@ def test_a_workflow_of_the_editor(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_workflow_that_needs_keyframes(tmp_path: Path) -> None:
-    arguments = ["run", str(story(tmp_path)), "--workflow", "svd", "--headless"]
-    assert "scene-001" in refused(comfytui(*arguments, cwd=tmp_path), "workflow.keyframe_needed")
-
-
 @pytest.mark.parametrize(
     ("arguments", "more", "said"),
     [

@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import pytest
+from PIL import Image
 
+from comfytui.cli.keyframes import with_keyframes
 from comfytui.cli.planning import make_plan, order_sample, order_story
-from comfytui.errors import Failure
+from comfytui.clock import system_clock
 from comfytui.model.plan import RunPlan
+from comfytui.records.rundir import create_run
 from comfytui.settings import DEMO, Settings, merge
 from comfytui.settings.layers import from_flags
 
@@ -55,8 +57,27 @@ def test_a_keyframe_goes_along_by_its_path(tmp_path: Path) -> None:
     assert order.story_file == story.read_bytes()
 
 
-def test_a_workflow_that_loads_a_keyframe_needs_one_for_each_scene(tmp_path: Path) -> None:
-    with pytest.raises(Failure) as caught:
-        order_sample(settings(tmp_path, workflow="svd"))
-    assert caught.value.code == "workflow.keyframe_needed"
-    assert "'scene-001'" in caught.value.what
+def test_scenes_without_a_keyframe_get_one_that_is_drawn_from_their_prompt(tmp_path: Path) -> None:
+    (tmp_path / "key.png").write_bytes(b"x")
+    story = tmp_path / "story.json"
+    story.write_text(
+        '{"scenes": [{"prompt": "a fox", "keyframePath": "key.png"}, {"prompt": "a hill"}, {"prompt": "sea"}]}'
+    )
+    run = create_run(tmp_path / "runs", system_clock())
+    order = with_keyframes(order_story(story, settings(tmp_path, workflow="svd")), run)
+    given, *drawn = (Path(scene.keyframe_file or "") for scene in order.story.scenes)
+    assert given == (tmp_path / "key.png").resolve()
+    assert drawn == [run.drawn_keyframe("scene-002"), run.drawn_keyframe("scene-003")]
+    for picture in drawn:
+        with Image.open(picture) as opened:
+            assert (opened.size, opened.format) == ((1024, 576), "PNG")
+    assert drawn[0].read_bytes() != drawn[1].read_bytes()
+    assert order.story.warnings == (
+        "Without a keyframe: scene-002, scene-003. "
+        "It is drawn from the prompt; give the scene a keyframePath for a real one",
+    )
+
+
+def test_no_keyframe_is_drawn_where_none_is_used(tmp_path: Path) -> None:
+    order = order_sample(settings(tmp_path, workflow="txt2img"))
+    assert with_keyframes(order, create_run(tmp_path / "runs", system_clock())) is order

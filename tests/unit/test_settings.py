@@ -39,12 +39,22 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "done_marker_timeout": ("21", "21", 21),
     "gpu_interval": ("0.25", "0.25", 0.25),
     "fast_iteration": ("on", "true", True),
+    "llm": ("box:1234/v1/", '"http://box:1234/v1"', "http://box:1234/v1"),
+    "llm_model": ("qwen", '"qwen"', "qwen"),
+    "llm_seed": ("7", "7", 7),
+    "llm_timeout_ms": ("500", "500", 500),
+    "llm_temperature": ("0.35", "0.35", 0.35),
+    "llm_request_format": ("direct-json", '"direct-json"', "direct-json"),
+    "llm_health_url": ("http://box/health", '"http://box/health"', "http://box/health"),
+    "llm_skip_health": ("1", "true", True),
 }
 
 
 def value_of(settings: Settings, setting: Setting) -> Any:
     if setting.name == "fast_iteration":
         return settings.policy.scene_retry_budget == 0
+    if setting.llm:
+        return getattr(settings.llm, setting.llm)
     return getattr(settings.policy, setting.policy) if setting.policy else getattr(settings, setting.name)
 
 
@@ -55,8 +65,9 @@ def written(folder: Path, text: str) -> Path:
 
 
 def toml(setting: Setting) -> str:
-    line = f"{setting.name} = {SAMPLES[setting.name][1]}\n"
-    return f"[queue]\n{line}" if setting.queue else line
+    table, _, key = setting.key.rpartition(".")
+    line = f"{key} = {SAMPLES[setting.name][1]}\n"
+    return f"[{table}]\n{line}" if table else line
 
 
 def failure(work: Any, *args: Any) -> Failure:
@@ -96,7 +107,9 @@ def test_each_setting_is_read_from_each_place(setting: Setting, tmp_path: Path) 
 def test_flags_win_over_environment_over_file_over_defaults(setting: Setting, tmp_path: Path) -> None:
     others = {
         "server": ("http://a", "http://b"), "workflow": ("smoke", "svd"), "output_dir": ("/a", "/b"),
-        "runs_dir": ("/a", "/b"), "theme": ("a", "b"), "ascii": ("0", "0"),
+        "runs_dir": ("/a", "/b"), "theme": ("a", "b"), "ascii": ("0", "0"), "llm": ("http://a", "http://b"),
+        "llm_temperature": ("1", "2"), "llm_request_format": ("openai-chat", "openai-chat"),
+        "llm_health_url": ("http://a", "http://b"), "llm_skip_health": ("0", "0"),
     }  # fmt: skip
     by_variable, by_flag = others.get(setting.name, ("31", "41"))
     environ = {str(setting.variable): by_variable, "COMFYTUI_CONFIG": str(written(tmp_path, toml(setting)))}

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from comfytui.model.llm import HealthCheck
 from comfytui.model.telemetry import GpuSource
 
 
@@ -16,6 +17,10 @@ class StoryBrief(Struct, frozen=True, kw_only=True):
     generator: str = ""
     file: str = ""
     warnings: tuple[str, ...] = ()
+    llm: dict[str, Any] | None = None
+    """The language model that was asked for it: a ``StoryReport``, or what the story file says."""
+    health: HealthCheck | None = None
+    """How that model was before the run."""
 
 
 class SceneBrief(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from comfytui.model.artifact import ArtifactMetadata, SceneArtifact
+from comfytui.model.llm import health_line
 from comfytui.model.policy import unbounded
 from comfytui.records.checks.finding import Finding, at, shown
 from comfytui.records.checks.record import Metadata
@@ -99,6 +100,8 @@ def _run_faults(summary: Summary, head: ArtifactMetadata) -> Iterator[str]:
             yield f"there is no line {shown(name.rstrip(': '))}"
         elif told != wanted:
             yield f"{name.rstrip()} is {shown(told)}, and the metadata tell {shown(wanted)}"
+    if story.health_check is not None and (wanted := one_line(health_line(story.health_check))) not in summary.run:
+        yield f"there is no line {shown(wanted)}"
     for suite in head.suites:
         if not any(f"{suite.label} exitCode={suite.exit_code}" in text for text in summary.run):
             yield f"there is no line {shown(f'{suite.label} exitCode={suite.exit_code}')}"
