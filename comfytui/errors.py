@@ -182,6 +182,17 @@ REGISTRY: dict[str, Entry] = {
         "It has ended or died; what it recorded is shown from its journal.",
     ),
     "journal.unreadable": Entry("The journal {file} cannot be read: {why}.", "Check that the file is there and yours."),
+    # --- markers and their node --------------------------------------------------------------------------
+    "node.no_comfyui": Entry(
+        "The folder {folder} is no ComfyUI: {why}.",
+        "Name the folder that holds ComfyUI's main.py and custom_nodes.",
+    ),
+    "node.foreign": Entry(
+        "The file {file} is not the node of comfytui.", "Look what it is, and move it out of custom_nodes."
+    ),
+    "node.unwritable": Entry(
+        "The node {file} cannot be changed: {why}.", "Free space or correct the permissions of custom_nodes."
+    ),
     # --- terminal ----------------------------------------------------------------------------------------
     "terminal.none": Entry(
         "The dashboard needs a terminal, and standard output is not one.",

@@ -150,6 +150,29 @@ def doctor(ctx: click.Context, /, story: Path | None, smoke: bool, faults: bool,
     return examine_setup(story, _with_group(ctx, flags), smoke=smoke)
 
 
+@comfytui.group()
+def node() -> None:
+    """The node WriteDoneMarker, which says from inside a workflow that its frames are saved."""
+
+
+@node.command("install")
+@click.argument("comfy_dir", type=click.Path(path_type=Path))
+def node_install(comfy_dir: Path) -> int:
+    """Put it into the ComfyUI at COMFY_DIR."""
+    from comfytui.cli.node import install_node
+
+    return install_node(comfy_dir)
+
+
+@node.command("remove")
+@click.argument("comfy_dir", type=click.Path(path_type=Path))
+def node_remove(comfy_dir: Path) -> int:
+    """Take it out of the ComfyUI at COMFY_DIR."""
+    from comfytui.cli.node import remove_node
+
+    return remove_node(comfy_dir)
+
+
 @comfytui.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8188, show_default=True, help="0: a free one.")
 @click.option("--speed", type=click.Choice(["instant", "demo", "realistic"]), default="demo", show_default=True)
