@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -134,8 +135,15 @@ def test_secrets_that_cannot_be_sent_are_refused_unseen(tmp_path: Path, headers:
     assert [name for name, data in everything_in(tmp_path) if leaks(data)] == []
 
 
+@pytest.fixture
+def near() -> Iterator[Path]:
+    """A folder with a path short enough for a socket in a run, however long those of pytest are."""
+    with tempfile.TemporaryDirectory(prefix="night-", ignore_cleanup_errors=True) as place:
+        yield Path(place)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pty, and modes of files")
-def test_the_processes_behind_a_dashboard_keep_secrets_and_doors_shut(tmp_path: Path) -> None:
+def test_the_processes_behind_a_dashboard_keep_secrets_and_doors_shut(near: Path) -> None:
     import pty
 
     master, slave = pty.openpty()
@@ -148,9 +156,9 @@ def test_the_processes_behind_a_dashboard_keep_secrets_and_doors_shut(tmp_path: 
             except OSError:
                 return
 
-    arguments = ["run", str(story(tmp_path, scenes=3)), "--server", "sim", "--workflow", "smoke"]
+    arguments = ["run", str(story(near, scenes=3)), "--server", "sim", "--workflow", "smoke"]
     process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=tmp_path, env=environment(TERM="xterm-256color", **told_secrets(tmp_path)),
+        [*COMMAND, *arguments], cwd=near, env=environment(TERM="xterm-256color", **told_secrets(near)),
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     )  # fmt: skip
     os.close(slave)
@@ -158,8 +166,8 @@ def test_the_processes_behind_a_dashboard_keep_secrets_and_doors_shut(tmp_path: 
     reader.start()
     watch = Watch(process.pid)
     try:
-        eventually(lambda: any(tmp_path.glob("runs/2*/run.link")))
-        run = find_run(tmp_path / "runs")
+        eventually(lambda: any(near.glob("runs/2*/run.link")))
+        run = find_run(near / "runs")
         pointer = read_pointer(run.path)
         assert pointer is not None
         runner = psutil.Process(pointer.pid)
@@ -184,5 +192,5 @@ def test_the_processes_behind_a_dashboard_keep_secrets_and_doors_shut(tmp_path: 
     assert watch.listening | beside.listening <= {"127.0.0.1", "::1"}
     assert leaks("".join(beside.foreign_environments)) == []
     assert leaks(bytes(shown)) == []
-    assert [name for name, data in everything_in(tmp_path) if leaks(data)] == []
+    assert [name for name, data in everything_in(near) if leaks(data)] == []
     assert pointer.token.encode() not in b"".join(data for _, data in everything_in(run.path)), "and no key of a door"

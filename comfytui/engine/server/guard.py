@@ -6,6 +6,7 @@ runner that takes the run over after a crash knows the server again, and may end
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -165,19 +166,25 @@ class ServerGuard:
         await self._hub.commit(self._started(own, ready=True))
 
     async def _ready(self, own: OwnServer) -> None:
+        """Return once the server answers and ``own`` runs still a moment later: else it is another that answers.
+
+        Raises ``Failure`` ``server.start_failed``.
+        """
         until = self._clock.monotonic() + self._plan.ready_timeout
+        answered = False
         while True:
             if not await to_thread.run_sync(own.runs):
                 raise self._start_failed(own, own.how_it_ended())
+            if answered:
+                return
             left = until - self._clock.monotonic()
             if left <= 0:
                 raise self._start_failed(own, f"it was not ready within {self._plan.ready_timeout:g} s")
             with anyio.move_on_after(left):
-                try:
+                with suppress(Failure):
                     await self._http.system_stats()
-                    return
-                except Failure:
-                    await self._clock.sleep(READY_LOOK)
+                    answered = True
+                await self._clock.sleep(READY_LOOK)
 
     async def _overtaken(self, own: OwnServer) -> bool:
         """Tell whether ComfyUI answers though ours ended: somebody started one in the same moment. It is not ours."""
