@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from comfytui.cli.faces import check_theme, chosen_face, formatter_for, show
+from comfytui.cli.faces import chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.clock import system_clock
 from comfytui.link.feeds import RunFeed
 from comfytui.records.lock import holder_of
@@ -24,7 +24,7 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
     run = find_run(settings.runs_dir, name)
     clock = system_clock()
     if not face.headless:
-        check_theme(settings)
+        prepare_dashboard(settings)
 
         async def launch() -> int:
             from comfytui.link.launch import launch_runner

@@ -124,6 +124,14 @@ def validate(ctx: click.Context, /, runs: tuple[str, ...], **flags: Any) -> int:
 
 
 @comfytui.command()
+def themes() -> int:
+    """List the themes that --theme takes, each in its own colours where the terminal has them."""
+    from comfytui.cli.looks import print_themes
+
+    return print_themes()
+
+
+@comfytui.command()
 @click.option("--schema", is_flag=True, help="As JSON Schema instead of Markdown.")
 def contract(schema: bool) -> int:
     """Print the telemetry contract."""

@@ -59,10 +59,16 @@ def formatter_for(face: Face, clock: Clock) -> "OutputFormatter":
     return LineFormatter(clock, progress=_is_terminal(sys.stdout), verbose=face.verbose)
 
 
-def check_theme(settings: Settings) -> None:
-    """Raise ``Failure`` ``config.value`` when there is no such theme."""
-    from comfytui.faces.tui.themes import PALETTES
+SPARING = {"TEXTUAL_FPS": "10", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+"""What Textual reads when it is imported, for a slow line; what a person has set stays."""
 
+
+def prepare_dashboard(settings: Settings) -> None:
+    """Make ready for the dashboard, before Textual is imported. Raises ``Failure`` ``config.value`` for the theme."""
+    from comfytui.faces.tui.palettes import PALETTES
+
+    if settings.ssh:
+        os.environ.update({name: value for name, value in SPARING.items() if name not in os.environ})
     if settings.theme is not None and settings.theme not in PALETTES:
         why = f"{settings.theme!r} is none of {', '.join(PALETTES)}"
         raise Failure("config.value", place="The theme", why=why)
@@ -71,18 +77,20 @@ def check_theme(settings: Settings) -> None:
 def show(feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str, owns_run: bool) -> "Leaving":
     """Show the dashboard until it is left, and return how."""
     from comfytui.faces.tui.app import Dashboard
-    from comfytui.faces.tui.options import DashboardOptions
-    from comfytui.faces.tui.themes import DEFAULT_THEME
+    from comfytui.faces.tui.options import DashboardOptions, sparing
+    from comfytui.faces.tui.palettes import depth_of, theme_for
 
     options = DashboardOptions(
         readonly=face.readonly,
         owns_run=owns_run,
-        theme=settings.theme or DEFAULT_THEME,
+        theme=theme_for(depth_of(os.environ, windows=os.name == "nt"), settings.theme),
         ascii=settings.ascii,
         title=title,
     )
+    if settings.ssh:
+        options = sparing(options)
     dashboard = Dashboard(feed, clock, options)
-    return dashboard.run() or "detached"
+    return dashboard.run(mouse=options.mouse) or "detached"
 
 
 class EndNoted:

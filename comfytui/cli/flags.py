@@ -45,7 +45,7 @@ def story_flags(command: Command) -> Command:
 def look_flags(command: Command) -> Command:
     """Give ``command`` the flags of the dashboard."""
     readonly = click.option("--readonly", is_flag=True, default=None, help="Send no commands from the dashboard.")
-    return readonly(settings_flags("theme", "ascii")(command))
+    return readonly(settings_flags("theme", "ascii", "ssh")(command))
 
 
 def output_flags(command: Command) -> Command:

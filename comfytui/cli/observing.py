@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from comfytui.cli.faces import Face, check_theme, chosen_face, formatter_for, show
+from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.clock import Clock, system_clock
 from comfytui.settings import Settings, load
 from comfytui.settings.secrets import headers_of
@@ -20,7 +20,7 @@ def observe(flags: Mapping[str, Any]) -> int:
     headers_of(os.environ)  # so that unusable ones are told here, not in the log of an observer
     clock = system_clock()
     if not face.headless:
-        check_theme(settings)
+        prepare_dashboard(settings)
         return _in_dashboard(settings, face, clock)
     from comfytui.cli.observer import observe_in_lines
     from comfytui.faces.printer import Printer, to_stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from comfytui.cli.endings import INTERRUPTED
-from comfytui.cli.faces import EndNoted, Face, check_theme, chosen_face, formatter_for, show
+from comfytui.cli.faces import EndNoted, Face, chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.cli.keyframes import with_keyframes
 from comfytui.cli.planning import Order, make_plan, order_made, order_sample, order_story
 from comfytui.clock import Clock, system_clock
@@ -48,7 +48,7 @@ def run_demo(flags: Mapping[str, Any]) -> int:
 def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], settings: Settings) -> int:
     face = chosen_face(flags)
     if not face.headless:
-        check_theme(settings)
+        prepare_dashboard(settings)
     order = take_order(settings)
     headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
     clock = system_clock()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfytui.cli.faces import check_theme, chosen_face
+from comfytui.cli.faces import chosen_face, prepare_dashboard
 from comfytui.clock import system_clock
 from comfytui.errors import Failure
 from comfytui.model.fold import fold_all
@@ -46,7 +46,7 @@ def resume_run(name: str | None, flags: Mapping[str, Any]) -> int:
     clock = system_clock()
     if face.headless:
         return in_lines(run, plan, face, clock, "resume")
-    check_theme(settings)
+    prepare_dashboard(settings)
     if (code := _exit_code_of_complete(run)) is not None:
         print(f"Run {run.run_id} is complete; there is nothing to resume. Look at it with: comfytui attach {run.path}")
         return code

@@ -51,6 +51,8 @@ class Settings:
     bindings: Mapping[str, object] = field(default_factory=dict)
     theme: str | None = None
     ascii: bool = False
+    ssh: bool = False
+    """Whether the dashboard is to be sparing with a slow line."""
     keymap: Mapping[str, str] = field(default_factory=dict)
     start: "ServerStart | None" = None
     """How ComfyUI is started where nothing answers at ``server``."""
@@ -72,7 +74,9 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, abo
     ``above`` stands between environment and flags. Raises ``Failure`` ``config.unreadable`` or ``config.value``.
     """
     file = find_file(environ, cwd, Path.home())
-    layers = [from_file(file)] if file is not None else []
+    layers = [Layer({"ssh": bool(environ.get("SSH_CONNECTION"))})]
+    if file is not None:
+        layers.append(from_file(file))
     layers.append(from_environment(environ, cwd))
     if above is not None:
         layers.append(above)
@@ -112,6 +116,7 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         bindings=bindings,
         theme=said.get("theme"),
         ascii=said.get("ascii", False),
+        ssh=said.get("ssh", False),
         keymap=keymap,
         start=said.get("start"),
         retry=said.get("retry", {}),

@@ -85,8 +85,9 @@ PLACES = (
     Setting("watch", "watch", "How the output folder is watched: auto, events or poll.", "MODE", default="auto"),
 )
 LOOKS = (
-    Setting("theme", "text", "The colours of the dashboard.", "NAME", "COMFYTUI_THEME"),
+    Setting("theme", "text", "The colours of the dashboard; `comfytui themes` lists them.", "NAME", "COMFYTUI_THEME"),
     Setting("ascii", "switch", "Draw with ASCII only.", variable="COMFYTUI_ASCII"),
+    Setting("ssh", "switch", "Fewer bytes for a slow line; on over SSH.", variable="COMFYTUI_SSH"),
 )
 QUEUE = (
     Setting(

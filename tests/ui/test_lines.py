@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.color import Color, ColorSystem
 from textual.geometry import Region, Size
 
 from comfytui.faces.tui.keys import PANES, PaneName
 from comfytui.faces.tui.layout import Wish, places, shape_for
+from comfytui.faces.tui.palettes import PALETTES, Palette
 from comfytui.faces.tui.panes import figures, line, scene_row
 from comfytui.faces.tui.panes.frames import entries
 from comfytui.faces.tui.panes.scene_filter import matches, parse
 from comfytui.faces.tui.panes.sparkline import axis, bar, buckets, sparkline
 from comfytui.faces.tui.strips import Brush
-from comfytui.faces.tui.themes import ASCII, PALETTES, UNICODE, Palette
+from comfytui.faces.tui.themes import ASCII, UNICODE
 from comfytui.model.fold import fold_all
 from tests.ui import script
 
@@ -240,13 +242,27 @@ def _contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
+COLOURED = {name: palette for name, palette in PALETTES.items() if not palette.native}
+"""The themes that name their colours; what the others look like is the terminal's to say."""
+
+
+@pytest.mark.parametrize("palette", COLOURED.values(), ids=COLOURED)
 def test_everything_that_is_read_can_be_read(palette: Palette) -> None:
     for ground in (palette.panel, palette.bar, palette.sheet, palette.select_idle, palette.select):
         for role in ("text", "strong", "dim", "accent", "good", "warn", "bad"):
             assert _contrast(palette.ink(role), ground) >= 4.5, (role, ground)
     assert _contrast(palette.faint, palette.panel) >= 4.5
     assert _contrast(palette.spark, palette.panel) >= 2.5
+
+
+@pytest.mark.parametrize("palette", COLOURED.values(), ids=COLOURED)
+def test_with_256_colours_it_can_still_be_read(palette: Palette) -> None:
+    def shown(colour: str) -> str:
+        return Color.parse(colour).downgrade(ColorSystem.EIGHT_BIT).get_truecolor().hex
+
+    for ground in (palette.panel, palette.bar, palette.sheet, palette.select_idle, palette.select):
+        for role in ("text", "strong", "dim", "accent", "good", "warn", "bad"):
+            assert _contrast(shown(palette.ink(role)), shown(ground)) >= 3.5, (role, ground)
 
 
 def test_signs_take_one_cell() -> None:

@@ -1,12 +1,17 @@
 """The whole dashboard as pictures: each state that a night can be in, at the three sizes."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
+from rich.color import ColorSystem
 
+from comfytui.faces.tui.palettes import PALETTES, Ground, depth_of, theme_for
+from comfytui.faces.tui.panes.line import Role
+from comfytui.faces.tui.themes import style_of
 from comfytui.model import events as e
 from tests.ui import script
-from tests.ui.stage import NORMAL, SIZES, WIDE, Stage, stage
+from tests.ui.stage import COMPACT, NORMAL, SIZES, WIDE, Stage, stage
 
 NIGHTS: dict[str, Callable[[], script.Script]] = {
     "empty": script.empty,
@@ -28,8 +33,18 @@ async def test_night(night: str, size: str, same_picture: Callable[[Stage], None
         same_picture(shown)
 
 
-async def test_daylight(same_picture: Callable[[Stage], None]) -> None:
-    async with stage(script.running(), WIDE, theme="daylight") as shown:
+@pytest.mark.parametrize("theme", PALETTES)
+async def test_theme(theme: str, same_picture: Callable[[Stage], None]) -> None:
+    async with stage(script.running(), WIDE, theme=theme) as shown:
+        same_picture(shown)
+        assert "RUNNING" in shown.text()
+        assert all(word in shown.text() for word in ("done", "failed", "executing", "queued", "waiting"))
+
+
+@pytest.mark.parametrize("theme", PALETTES)
+async def test_theme_of_a_failed_night(theme: str, same_picture: Callable[[Stage], None]) -> None:
+    async with stage(script.finished(exit_code=1), NORMAL, theme=theme) as shown:
+        await shown.press("g", "j", "j", "x")
         same_picture(shown)
 
 
@@ -39,10 +54,63 @@ async def test_ascii(same_picture: Callable[[Stage], None]) -> None:
         assert shown.text().isascii()
 
 
-async def test_no_color(same_picture: Callable[[Stage], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    async with stage(script.running(), NORMAL) as shown:
-        same_picture(shown)
+@pytest.mark.parametrize("size", [(59, 15), (60, 14), (30, 6)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("over", ["deck", "scene"])
+async def test_too_small(size: tuple[int, int], over: str, same_picture: Callable[[Stage], None]) -> None:
+    async with stage(script.running(), COMPACT) as shown:
+        await shown.press(*({"deck": (), "scene": ("enter",)}[over]))
+        before = shown.text()
+        await shown.pilot.resize_terminal(*size)
+        await shown.settle()
+        if over == "deck":
+            same_picture(shown)
+        assert "RUNNING" in shown.text()
+        assert f"{size[0]}x{size[1]}" in shown.text()
+        await shown.pilot.resize_terminal(*COMPACT)
+        await shown.settle()
+        assert ("scene-005" in shown.text()) if over == "deck" else (shown.text() == before)
+
+
+async def test_no_colour_leaves_the_terminal_without_any() -> None:
+    async with stage(script.running(), NORMAL, theme="mono") as shown:
+        strips = shown.app.screen._compositor.render_strips()
+        styles = [segment.style for strip in strips for segment in strip if segment.style]
+        assert {colour.name for style in styles for colour in (style.color, style.bgcolor) if colour} <= {"default"}
+        assert any(style.reverse for style in styles), "the chosen row is told apart without colour"
+
+
+@pytest.mark.parametrize(
+    ("environ", "depth"),
+    [
+        ({"TERM": "xterm-256color"}, "many"),
+        ({"TERM": "xterm", "COLORTERM": "truecolor"}, "many"),
+        ({"TERM": "xterm-kitty"}, "many"),
+        ({"TERM": "tmux-256color"}, "many"),
+        ({"TERM": "xterm"}, "sixteen"),
+        ({"TERM": "screen"}, "sixteen"),
+        ({"TERM": "linux"}, "sixteen"),
+        ({"TERM": "vt100"}, "none"),
+        ({"TERM": "xterm-mono"}, "none"),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "none"),
+        ({"TERM": "xterm-256color", "NO_COLOR": ""}, "many"),
+    ],
+)
+def test_how_many_colours_a_terminal_has(environ: dict[str, str], depth: str) -> None:
+    assert depth_of(environ) == depth
+
+
+def test_a_theme_is_drawn_as_far_as_the_terminal_can() -> None:
+    assert [theme_for(depth, "daylight") for depth in ("many", "sixteen", "none")] == ["daylight", "terminal", "mono"]
+    assert [theme_for(depth, None) for depth in ("many", "sixteen", "none")] == ["flight-deck", "terminal", "mono"]
+    assert theme_for("sixteen", "mono") == "mono"
+
+
+def test_the_sixteen_colour_theme_sends_no_other_colours() -> None:
+    for role in get_args(Role):
+        for ground in get_args(Ground):
+            for palette in ("terminal", "mono"):
+                code = style_of(palette, role, ground).render("x", color_system=ColorSystem.TRUECOLOR)
+                assert "38;" not in code and "48;" not in code
 
 
 async def test_paused_and_readonly(same_picture: Callable[[Stage], None]) -> None:

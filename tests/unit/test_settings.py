@@ -23,6 +23,7 @@ SAMPLES: dict[str, tuple[str, str, Any]] = {
     "watch": ("poll", '"poll"', "poll"),
     "theme": ("ansi", '"ansi"', "ansi"),
     "ascii": ("yes", "true", True),
+    "ssh": ("yes", "true", True),
     "max_wait": ("77", "77", 77),
     "max_total_wait": ("777", "777", 777),
     "server_wait": ("90", "90", 90),
@@ -107,7 +108,8 @@ def test_each_setting_is_read_from_each_place(setting: Setting, tmp_path: Path) 
 def test_flags_win_over_environment_over_file_over_defaults(setting: Setting, tmp_path: Path) -> None:
     others = {
         "server": ("http://a", "http://b"), "workflow": ("smoke", "svd"), "output_dir": ("/a", "/b"),
-        "runs_dir": ("/a", "/b"), "theme": ("a", "b"), "ascii": ("0", "0"), "llm": ("http://a", "http://b"),
+        "runs_dir": ("/a", "/b"), "theme": ("a", "b"), "ascii": ("0", "0"), "ssh": ("0", "0"),
+        "llm": ("http://a", "http://b"),
         "llm_temperature": ("1", "2"), "llm_request_format": ("openai-chat", "openai-chat"),
         "llm_health_url": ("http://a", "http://b"), "llm_skip_health": ("0", "0"),
     }  # fmt: skip

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from textual.app import App, SystemCommand
+from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -20,10 +21,11 @@ from comfytui.faces.tui.actions import Actions
 from comfytui.faces.tui.keys import KEYS, bindings
 from comfytui.faces.tui.mailbox import Mailbox, Urgency
 from comfytui.faces.tui.options import DashboardOptions, Leaving
+from comfytui.faces.tui.palettes import MONO, PALETTES
 from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.screens.deck import DeckScreen
-from comfytui.faces.tui.themes import ASCII, PALETTES, UNICODE, textual_theme
+from comfytui.faces.tui.themes import ASCII, UNICODE, textual_theme
 from comfytui.faces.tui.view import Resumed, View, Viewing
 from comfytui.model import commands
 from comfytui.model.eta import Known, learn
@@ -63,6 +65,9 @@ class Dashboard(App[Leaving]):
         for palette in PALETTES.values():
             self.register_theme(textual_theme(palette))
         self.theme = self.options.theme
+        self._filters = [one for one in self._filters if not isinstance(one, Monochrome | NoColor)]
+        if self.theme == MONO.name:  # instead of what Textual does of itself under NO_COLOR: greys
+            self._filters.append(NoColor())
 
     def get_default_screen(self) -> Screen[None]:
         """Return the deck as the first screen."""
@@ -72,7 +77,7 @@ class Dashboard(App[Leaving]):
         """Begin to read the feed once the empty deck is on the screen."""
         self.title = self.options.title
         self.paint()
-        self.set_interval(1.0, self._tick, name="clock")
+        self.set_interval(self.options.clock_every, self._tick, name="clock")
         self.call_after_refresh(lambda: self.run_worker(self._follow(), group="feed", exit_on_error=False))
 
     # --- from the feed to the screen -----------------------------------------------------------------------------
@@ -114,7 +119,7 @@ class Dashboard(App[Leaving]):
         return self.mailbox.lane.caught_up and self._due is None
 
     def _tick(self) -> None:
-        """Let time pass on the screen: each second while the run goes on, each half minute when it rests."""
+        """Let time pass on the screen: with each beat while the run goes on, each half minute when it rests."""
         resting = self.clock.monotonic() - self._painted_at >= 30
         if self.view().running or resting:
             self.paint()
@@ -251,7 +256,7 @@ class Dashboard(App[Leaving]):
             if one.palette and not (one.changes and self.options.readonly):
                 name = f"Pane: {one.label}" if one.id.startswith("pane_") else one.label
                 yield SystemCommand(f"{name} ({one.face})", one.tooltip, partial(self._run_key, one.action))
-        for name in PALETTES:
+        for name in () if self.theme == MONO.name else PALETTES:
             yield SystemCommand(f"Theme: {name}", "Use this theme.", partial(self._use_theme, name))
 
     def action_command_palette(self) -> None:

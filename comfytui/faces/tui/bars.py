@@ -1,11 +1,11 @@
 """The lines at the edges of the screen: header, tabs (compact), footer, and the message above the footer."""
 
 from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName
+from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.figures import clock_face, plural, span, wall_range
 from comfytui.faces.tui.panes.line import Line, Role, join, line_width, safe, spread, wrap
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
-from comfytui.faces.tui.themes import Ground
 from comfytui.faces.tui.view import View, state_words
 
 

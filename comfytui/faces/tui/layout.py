@@ -25,7 +25,8 @@ Ask = Callable[[int], Wish]
 
 WIDE = (120, 30)
 NORMAL = (76, 20)
-"""Least columns and lines of the terminal for a shape."""
+LEAST = (60, 15)
+"""Least columns and lines of the terminal for a shape; ``LEAST`` for any picture at all."""
 
 
 def shape_for(width: int, height: int) -> Shape:
@@ -33,6 +34,11 @@ def shape_for(width: int, height: int) -> Shape:
     if width >= WIDE[0] and height >= WIDE[1]:
         return "wide"
     return "normal" if width >= NORMAL[0] and height >= NORMAL[1] else "compact"
+
+
+def too_small(width: int, height: int) -> bool:
+    """Return whether a terminal of that size has no room for the panes."""
+    return width < LEAST[0] or height < LEAST[1]
 
 
 def places(size: Size, shape: Shape, focused: PaneName, zoomed: bool, ask: Ask) -> dict[PaneName, Region]:

@@ -16,6 +16,8 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
+from comfytui.faces.tui.layout import too_small
+
 Result = TypeVar("Result")
 
 
@@ -65,6 +67,13 @@ class LeanScreen(Screen[Result]):
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
         self._compositor = LeanCompositor()
+
+    def on_resize(self) -> None:
+        """Say so over everything else where the terminal has become too small."""
+        if too_small(*self.app.size):
+            from comfytui.faces.tui.screens.small import cover
+
+            cover(self.app)
 
 
 @lru_cache(maxsize=512)

@@ -1,10 +1,10 @@
 """What the dashboard is told when it starts, and how it says that it was left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Literal
 
-from comfytui.faces.tui.themes import DEFAULT_THEME
+from comfytui.faces.tui.palettes import DEFAULT_THEME
 
 Leaving = Literal["detached", "stopped", "ended"]
 """How a person left: the run goes on, was told to stop, or was over already."""
@@ -26,3 +26,11 @@ class DashboardOptions:
     """Seconds within which a fact is on the screen."""
     samples_every: float = 0.5
     """Seconds between two paintings for figures that only moved."""
+    clock_every: float = 1.0
+    """Seconds between two paintings for time that only went by."""
+    mouse: bool = True
+
+
+def sparing(options: DashboardOptions) -> DashboardOptions:
+    """Return ``options`` for a slow line: facts within two seconds, all in one painting; no mouse."""
+    return replace(options, facts_within=2.0, samples_every=2.0, clock_every=2.0, mouse=False)

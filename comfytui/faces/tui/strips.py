@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from rich.segment import Segment
 from textual.strip import Strip
 
+from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.line import Line, Span, fit
-from comfytui.faces.tui.themes import ASCII, REVERSED, UNICODE, Glyphs, Ground, style_of
+from comfytui.faces.tui.themes import ASCII, REVERSED, UNICODE, Glyphs, style_of
 
 _IN_ASCII = str.maketrans({"…": "~", "·": "-", "−": "-", "°": " ", "×": "x", "→": ">", "Δ": "d", "▾": "v", "↑": "^"})
 

@@ -11,10 +11,10 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.line import BLANK, Line, Role, changed_cells, fit, line_width
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.strips import Brush
-from comfytui.faces.tui.themes import Ground
 
 Edge = Literal["box", "margin", "none"]
 """What is around the lines: a box with a title, a blank cell at both sides, or nothing."""

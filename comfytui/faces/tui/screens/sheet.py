@@ -5,10 +5,10 @@ from typing import TypeVar
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.line import Line
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
-from comfytui.faces.tui.themes import Ground
 
 Result = TypeVar("Result")
 
