@@ -36,6 +36,7 @@ class Mailbox:
             return "later"
         if isinstance(item.event, CommandAnswered):
             self.answers.append(item.event)
+            return "now"  # somebody pressed a key and waits
         return "fact" if isinstance(item.event, Fact) else "sample"
 
     def lost(self, why: str) -> None:
