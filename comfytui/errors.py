@@ -193,6 +193,26 @@ REGISTRY: dict[str, Entry] = {
     "node.unwritable": Entry(
         "The node {file} cannot be changed: {why}.", "Free space or correct the permissions of custom_nodes."
     ),
+    # --- sweeps and reports ------------------------------------------------------------------------------
+    "sweep.count": Entry(
+        "The number of runs {count!r} is not usable: it is neither N nor LEAST..MOST, with 1 to {most}.",
+        "Write -n 5, or -n 5..10 for five good runs in a row within ten.",
+    ),
+    "sweep.matrix": Entry(
+        "The matrix {matrix!r} is not usable: {why}.",
+        "Write NAME=VALUE,VALUE or NAME=1..3, where NAME is seed, frames or an input of the workflow (NODE.INPUT).",
+    ),
+    "sweep.not_found": Entry("There is no sweep at {place}.", "Name the folder of a sweep, or its id; see --runs-dir."),
+    "sweep.no_story": Entry(
+        "A sweep needs a story, and none was named.", "Name one, or go on with a sweep: `comfytui sweep --resume`."
+    ),
+    "gate.syntax": Entry(
+        "The gate {gate!r} is not usable at {place!r}: {why}.",
+        "Write conditions that must not hold, such as 'success<0.95,p95>1.2x'; `comfytui report --gates` lists them.",
+    ),
+    "report.no_runs": Entry(
+        "There is no run to report on at {place}.", "Name run folders, a sweep, or a folder with runs in it."
+    ),
     # --- terminal ----------------------------------------------------------------------------------------
     "terminal.none": Entry(
         "The dashboard needs a terminal, and standard output is not one.",

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from comfytui.cli.faces import chosen_face, formatter_for, prepare_dashboard, show
-from comfytui.clock import system_clock
+from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
+from comfytui.clock import Clock, system_clock
 from comfytui.link.feeds import RunFeed
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import find_run
-from comfytui.settings import load
+from comfytui.records.sweepdir import SweepDir, is_sweep
+from comfytui.settings import Settings, load
 
 
 def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
@@ -21,6 +22,8 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
     """
     settings = load(flags, os.environ, Path.cwd())
     face = chosen_face(flags)
+    if name is not None and is_sweep(Path(name)):
+        return _attach_sweep(SweepDir(Path(name).absolute()), face, settings, system_clock())
     run = find_run(settings.runs_dir, name)
     clock = system_clock()
     if not face.headless:
@@ -43,3 +46,21 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
     formatter = formatter_for(face, clock)
     code = anyio.run(functools.partial(follow, feed.items(), formatter, Printer(to_stdout), while_read=True))
     return code if formatter.state.run is not None else 1
+
+
+def _attach_sweep(sweep: SweepDir, face: Face, settings: Settings, clock: Clock) -> int:
+    """Show the sweep from its newest run on. In lines: to its end, and return the exit code of its last run."""
+    from comfytui.link.sweep_feed import SweepFeed
+
+    feed = SweepFeed(sweep, clock)
+    if not face.headless:
+        prepare_dashboard(settings)
+        show(feed, clock, face, settings, title=f"comfytui {sweep.sweep_id}", owns_run=False)
+        return 0
+    import anyio
+
+    from comfytui.faces.headless import follow
+    from comfytui.faces.printer import Printer, to_stdout
+
+    formatter = formatter_for(face, clock)
+    return anyio.run(functools.partial(follow, feed.items(), formatter, Printer(to_stdout), while_read=True))

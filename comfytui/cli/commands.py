@@ -182,6 +182,42 @@ def node_remove(comfy_dir: Path) -> int:
 
 
 @comfytui.command()
+@click.argument("story", type=click.Path(path_type=Path), required=False)
+@click.option("-n", "count", metavar="N|N..M", help="Runs; 5..10: until five in a row went well, ten at most. [5]")
+@click.option("--matrix", multiple=True, metavar="NAME=V,V", help="seed, frames or inputs, e.g. seed=1..3,steps=10,20.")
+@click.option("--baseline", metavar="DIR", help="A sweep, run or report to compare with.")
+@click.option("--fail-on", metavar="GATE", help="Exit with 1 when any holds, e.g. 'success<0.95,p95>1.2x'.")
+@click.option("--resume", is_flag=True, default=None, help="Go on with the sweep STORY (id or folder), or the latest.")
+@settings_flags(*_PLACES)
+@queue_flags
+@look_flags
+@output_flags
+@click.pass_context
+def sweep(ctx: click.Context, /, story: Path | None, **flags: Any) -> int:
+    """Render STORY run after run, and report how stable that was."""
+    from comfytui.cli.sweeping import sweep_story
+
+    return sweep_story(story, _with_group(ctx, flags))
+
+
+@comfytui.command()
+@click.argument("places", metavar="DIR...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", metavar="DIR", help="Write report.json, .md, .html and junit.xml there.")
+@click.option("--baseline", metavar="DIR", help="A sweep, run or report to compare with.")
+@click.option("--fail-on", metavar="GATE", help="Exit with 1 when any holds, e.g. 'success<0.95,p95>1.2x'.")
+@click.option("--gates", is_flag=True, help="Print the figures that a gate may ask for.")
+@click.option("--json", "as_json", is_flag=True, default=None, help="The report as one line of JSON.")
+@click.pass_context
+def report(ctx: click.Context, /, places: tuple[Path, ...], gates: bool, **flags: Any) -> int:
+    """Report on past runs: run folders, sweeps, or folders with runs in them."""
+    from comfytui.cli.reporting import print_gates, report_runs
+
+    if gates:
+        return print_gates()
+    return report_runs(places or (Path(),), _with_group(ctx, flags))
+
+
+@comfytui.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8188, show_default=True, help="0: a free one.")
 @click.option("--speed", type=click.Choice(["instant", "demo", "realistic"]), default="demo", show_default=True)
 @click.option("--comfyui-version", type=click.Choice(["0.3.64", "0.8.0"]), default="0.8.0", show_default=True)
@@ -202,6 +238,15 @@ def runner(run_dir: Path, reason: Literal["run", "resume", "rerun"]) -> int:
     from comfytui.cli.driving import drive_detached
 
     return drive_detached(run_dir, reason)
+
+
+@comfytui.command(hidden=True)
+@click.argument("sweep_dir", type=click.Path(path_type=Path))
+def sweeper(sweep_dir: Path) -> int:
+    """Drive the sweep in SWEEP_DIR: the process behind a dashboard."""
+    from comfytui.cli.sweeper import drive_sweep_detached
+
+    return drive_sweep_detached(sweep_dir)
 
 
 @comfytui.command(hidden=True)

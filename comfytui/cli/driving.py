@@ -53,6 +53,16 @@ def drive_in_foreground(
     the run in good order, the second leaves at once (130). Raises ``Failure`` as :class:`Runner` does.
     """
 
+    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server))
+    code = anyio.run(driving.drive, in_lines(formatter, printer), printer.close)
+    if printer.busy:  # a reader that never reads would keep the interpreter from leaving
+        os._exit(code)
+    return code
+
+
+def in_lines(formatter: OutputFormatter, printer: Printer) -> Telling:
+    """Return what tells a run in lines, and goes on without them when that fails."""
+
     async def tell(feed: HubFeed) -> None:
         try:
             await follow(feed.items(), formatter, printer)
@@ -61,11 +71,7 @@ def drive_in_foreground(
             failure = fault if isinstance(fault, Failure) else internal_failure(fault, sys.argv[1:], os.environ)
             tell_failure(failure, as_json=False)
 
-    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server))
-    code = anyio.run(driving.drive, tell, printer.close)
-    if printer.busy:  # a reader that never reads would keep the interpreter from leaving
-        os._exit(code)
-    return code
+    return tell
 
 
 def drive_detached(run_dir: Path, reason: Reason) -> int:
@@ -105,6 +111,12 @@ class Driving:
         if self._runner.paused is not None:
             tell_failure(self._runner.paused, as_json=False)
         return code
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end: neither stopped, nor paused, nor unable to begin."""
+        run = self._runner.hub.state.run
+        return self._runner.paused is None and run is not None and run.outcome == "finished"
 
     def _command(self, command: AnyCommand) -> None:
         if self._driven:  # nobody would carry it out any more

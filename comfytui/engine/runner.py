@@ -161,6 +161,7 @@ class Runner:
                     server=plan.server.url,
                     policy=plan.policy,
                     version=plan.version,
+                    sweep=plan.sweep,
                 )
             )
             for warning in (*plan.story.warnings, *plan.workflow.warnings):

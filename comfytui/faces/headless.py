@@ -15,7 +15,7 @@ from comfytui.clock import Clock
 from comfytui.faces.printer import Printer
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, encode
-from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
+from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold
 from comfytui.model.narrate import narrate
 from comfytui.model.state import Attempt, State
@@ -113,6 +113,10 @@ class LineFormatter:
             case CaughtUp():
                 self._caught_up = True
                 return []
+            case AnotherRun():
+                lines = self.finalize()
+                self.state, self._caught_up, self._was_live = State(), False, False
+                return lines
             case FeedChanged():
                 return self._feed(item)
             case Envelope():
@@ -196,6 +200,10 @@ class JsonFormatter:
             case CaughtUp():
                 self._caught_up = True
                 return [json_line(feed={"caught_up": True})]
+            case AnotherRun():
+                lines = self.finalize()
+                self.state, self._caught_up = State(), False
+                return lines
             case FeedChanged():
                 return [json_line(feed={"live": item.live, "why": item.why})]
             case Envelope():

@@ -21,6 +21,7 @@ from comfytui.link.client import answers
 from comfytui.records.faults import writing
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import RunDir
+from comfytui.records.sweepdir import SweepDir
 from comfytui.untrusted import plain
 
 START_SECONDS = 30.0
@@ -70,6 +71,13 @@ def start_runner(run: RunDir, reason: Literal["run", "resume", "rerun"]) -> Laun
             start = log.tell()
             process = start_detached(["runner", str(run.path), "--reason", reason], run.path.parent, log)
     return Launched(process, run.path, path, start, journal_size)
+
+
+def start_sweeper(sweep: SweepDir) -> "subprocess.Popen[bytes]":
+    """Start the process that drives ``sweep`` and return at once. Raises ``Failure`` ``run.unwritable``."""
+    reap()
+    with writing(sweep.path), sweep.log.open("ab") as log:
+        return start_detached(["sweeper", str(sweep.path)], sweep.path.parent, log)
 
 
 async def answering(launched: Launched, clock: Clock) -> None:

@@ -24,7 +24,11 @@ class CaughtUp(Struct, frozen=True, kw_only=True):
     """What was recorded before has been told; what follows happens now. A face may paint from here."""
 
 
-FeedItem = Envelope | FeedChanged | CaughtUp
+class AnotherRun(Struct, frozen=True, kw_only=True):
+    """The run before is over, and what follows is another one, from its first envelope on: know nothing of the old."""
+
+
+FeedItem = Envelope | FeedChanged | CaughtUp | AnotherRun
 
 
 class Feed(Protocol):

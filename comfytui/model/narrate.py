@@ -14,7 +14,9 @@ def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
             return None  # a server is watched; there is no run
         case e.RunOpened():
             scenes = f"{len(event.scenes)} scene{'s' if len(event.scenes) != 1 else ''}"
-            return "info", f"Run {event.run_id} opened: {event.story.id}, {scenes}, workflow {event.workflow}", None
+            of = f"; {event.sweep.words} of {event.sweep.sweep}" if event.sweep else ""
+            what = f"{event.story.id}, {scenes}, workflow {event.workflow}{of}"
+            return "info", f"Run {event.run_id} opened: {what}", None
         case e.RunnerStarted(reason="observe"):
             return "info", f"Watching the server (process {event.pid})", None
         case e.RunnerStarted():

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from comfytui.model.events import SceneBrief, StoryBrief
+from comfytui.model.events import SceneBrief, StoryBrief, SweepPart
 from comfytui.model.failure_classes import FailureClass, RetryRule
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.workflow import Workflow
@@ -64,3 +64,5 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     """What is changed of the table of failure classes (``[retry]``)."""
     suites: tuple[SuitePlan, ...] = ()
     """What is run once every scene is over."""
+    sweep: SweepPart | None = None
+    """Which run of a sweep this is."""

@@ -20,6 +20,7 @@ from comfytui.model.events import (
     Progress,
     SceneBrief,
     StoryBrief,
+    SweepPart,
 )
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, GpuSource, HistoryExitReason, Telemetry
@@ -281,6 +282,8 @@ class Run(Struct, frozen=True, kw_only=True):
     findings: tuple[str, ...] = ()
     archive: str | None = None
     held: bool = False
+    sweep: SweepPart | None = None
+    """Which run of a sweep this is."""
 
 
 class State(Struct, frozen=True, kw_only=True):

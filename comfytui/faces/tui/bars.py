@@ -32,6 +32,8 @@ def header_line(view: View, width: int) -> Line:
         start.append((6, ((story, "text"),)))
     if run is not None and not run.observing:
         start.append((4, ((safe(run.id), "dim"),)))
+    if run is not None and run.sweep is not None:
+        start.append((2, ((safe(run.sweep.words), "accent"),)))
     if server.url:
         start.append((7, ((_address(server.url), "dim"),)))
     end = _figures(view)

@@ -5,7 +5,7 @@ from typing import Literal
 from comfytui.clock import Clock
 from comfytui.faces.tui.view import Lane
 from comfytui.model.events import CommandAnswered, Fact
-from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
+from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold
 from comfytui.model.state import State
 
@@ -30,6 +30,9 @@ class Mailbox:
         if isinstance(item, FeedChanged):
             self._changed(item.live, item.why)
             return "fact" if self.lane.caught_up else "later"
+        if isinstance(item, AnotherRun):
+            self.state, self.lane = State(), Lane()
+            return "later"
         before = self.state
         self.state = fold(before, item)
         if not self.lane.caught_up or self.state is before:

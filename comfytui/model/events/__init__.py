@@ -16,6 +16,7 @@ from comfytui.model.events.parts import (
     OthersPrompt,
     SceneBrief,
     StoryBrief,
+    SweepPart,
 )
 from comfytui.model.events.run import (
     CommandAnswered,
@@ -149,6 +150,7 @@ __all__ = [
     "StallWord",
     "StoryBrief",
     "SuiteRan",
+    "SweepPart",
     "Unknown",
     "sample_key",
 ]

@@ -41,6 +41,23 @@ class SceneBrief(Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
+class SweepPart(Struct, frozen=True, kw_only=True):
+    """Which run of which sweep this is, from 1; ``least`` and ``most`` runs there are; the matrix's values, spelled."""
+
+    sweep: str
+    number: int
+    least: int
+    most: int
+    values: dict[str, str] = {}
+
+    @property
+    def words(self) -> str:
+        """``run 3 of 10``, ``run 3 of 5 to 10, seed=7``."""
+        of = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
+        values = "".join(f", {name}={value}" for name, value in self.values.items())
+        return f"run {self.number} of {of}{values}"
+
+
 class Device(Struct, frozen=True, kw_only=True):
     """A device as ``/system_stats`` lists it; memory in bytes."""
 

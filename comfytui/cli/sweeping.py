@@ -1,0 +1,130 @@
+"""``comfytui sweep``: a story run after run, in lines or behind the dashboard, and the report at its end."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfytui import __version__
+from comfytui.cli.endings import INTERRUPTED
+from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
+from comfytui.cli.planning import make_plan, order_story
+from comfytui.clock import Clock, system_clock
+from comfytui.errors import Failure
+from comfytui.model.matrix import parse_matrix
+from comfytui.model.sweep import SweepPlan, parse_count
+from comfytui.records.report.gate import parse_gate
+from comfytui.records.report.gathering import read_baseline
+from comfytui.records.sweepdir import SweepDir, create_sweep, find_sweep, read_sweep, write_sweep
+from comfytui.settings import Settings, load
+from comfytui.settings.secrets import headers_of
+
+if TYPE_CHECKING:
+    from comfytui.model.report import Report
+
+FIXED_SEEDS = (
+    "Scenes with a seed of their own are rendered alike in every run: the server may take parts of them from its "
+    "cache, and their durations tell the less"
+)
+
+
+def sweep_story(story: Path | None, flags: Mapping[str, Any]) -> int:
+    """Sweep the story, or go on with a sweep (``--resume``), and return the exit code.
+
+    0: every run went well, or with a gate: no condition of it holds; 1 otherwise. Raises ``Failure`` before anything
+    is sent or made: what ``run`` raises, ``sweep.*``, ``gate.syntax``, ``report.no_runs`` for the baseline.
+    """
+    settings = load(flags, os.environ, Path.cwd())
+    face = chosen_face(flags)
+    if not face.headless:
+        prepare_dashboard(settings)
+    headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
+    clock = system_clock()
+    if flags.get("resume"):
+        sweep = find_sweep(settings.runs_dir, str(story) if story is not None else None)
+    elif story is None:
+        raise Failure("sweep.no_story")
+    else:
+        sweep = _opened(story, flags, settings, face, clock)
+    return go_on(sweep, face, settings, clock)
+
+
+def go_on(sweep: SweepDir, face: Face, settings: Settings, clock: Clock) -> int:
+    """Go on with ``sweep`` wherever it stands, and return its exit code."""
+    read_sweep(sweep)
+    if face.headless:
+        return _in_lines(sweep, face, clock)
+    return _in_dashboard(sweep, face, settings, clock)
+
+
+def _opened(story: Path, flags: Mapping[str, Any], settings: Settings, face: Face, clock: Clock) -> SweepDir:
+    """Return the folder of a sweep that is all checked and written down."""
+    order = order_story(story, settings)
+    least, most = parse_count(flags.get("count") or "5")
+    axes = parse_matrix(flags.get("matrix") or (), order.workflow)
+    gate, baseline = flags.get("fail_on") or "", flags.get("baseline")
+    parse_gate(gate, baseline=baseline is not None)
+    if baseline is not None:
+        read_baseline(Path(baseline).absolute(), clock.now())
+    template = make_plan(
+        order, settings, run_id="", created_at=clock.now(), simulator_speed="instant" if face.headless else "demo"
+    )
+    fixed = any(scene.seed is not None for scene in template.scenes) and all(axis.target != "seed" for axis in axes)
+    sweep = create_sweep(settings.runs_dir, clock)
+    plan = SweepPlan(
+        id=sweep.sweep_id, created_at=clock.now(), version=__version__, template=template, least=least, most=most,
+        axes=axes, baseline=str(Path(baseline).absolute()) if baseline is not None else None, fail_on=gate,
+        notes=(FIXED_SEEDS,) if fixed else (),
+    )  # fmt: skip
+    write_sweep(sweep, plan, order.story_file)
+    return sweep
+
+
+def _in_lines(sweep: SweepDir, face: Face, clock: Clock) -> int:
+    import anyio
+
+    from comfytui.cli.driving import Telling, in_lines
+    from comfytui.cli.sweeper import drive_with, ending
+    from comfytui.faces.headless import json_line
+    from comfytui.faces.printer import Printer, to_stdout
+    from comfytui.records.report.words import report_lines, report_summary
+
+    printer = Printer(to_stdout)
+
+    def telling() -> Telling:
+        return in_lines(formatter_for(face, clock), printer)
+
+    driven = anyio.run(drive_with, sweep, clock, telling, printer.close)
+    code, report = ending(sweep, driven, clock)
+    if report is not None:
+        words = report_summary(report, sweep.path)
+        lines = [json_line(sweep=words)] if face.kind == "json" else report_lines(report, sweep.path)
+        anyio.run(printer.lines, lines)
+    if printer.busy:  # a reader that never reads would keep the interpreter from leaving
+        os._exit(code)
+    return code
+
+
+def _in_dashboard(sweep: SweepDir, face: Face, settings: Settings, clock: Clock) -> int:
+    from comfytui.link.launch import start_sweeper
+    from comfytui.link.sweep_feed import SweepFeed
+
+    process = start_sweeper(sweep)
+    left = show(SweepFeed(sweep, clock), clock, face, settings, title=f"comfytui {sweep.sweep_id}", owns_run=True)
+    if left == "stopped":
+        return INTERRUPTED
+    code = process.poll()
+    if code is None:
+        print(f"The sweep goes on. Join it again with: comfytui attach {sweep.path}")
+        return 0
+    _print_report(sweep)
+    return int(code)
+
+
+def _print_report(sweep: SweepDir) -> None:
+    from comfytui.records.report.words import report_lines
+    from comfytui.records.report.writing import read_report
+
+    report: Report | None = read_report(sweep.path)
+    if report is not None:
+        print("\n".join(report_lines(report, sweep.path)))
