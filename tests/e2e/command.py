@@ -12,7 +12,7 @@ COMMAND = [sys.executable, "-m", "comfytui"]
 
 def environment(**more: str) -> dict[str, str]:
     """Return an environment without settings of the person who runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMFYTUI_", "SCENE_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMFYTUI_", "SCENE_", "LOCAL_"))}
     return {**kept, "PYTHONPATH": str(ROOT), "COMFYTUI_CONFIG": "", **more}
 
 

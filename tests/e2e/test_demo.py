@@ -1,6 +1,7 @@
 """The main job, end to end: the bundled story on the simulator, and its run held to the contract."""
 
 import json
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.e2e.contract_names import (
     SUMMARY_LINES,
     TELEMETRY_NAMES,
 )
+from tests.e2e.old_consumer import agree, read_summary
 
 Done = tuple[Path, "subprocess.CompletedProcess[str]"]
 
@@ -92,6 +94,15 @@ def test_every_line_of_the_summary_is_there(finished: Done) -> None:
     summary = run_in(finished[0]).summary.read_text(encoding="utf-8").splitlines()
     for wanted in SUMMARY_LINES:
         assert any(wanted in line for line in summary), wanted
+
+
+def test_old_tools_read_it(finished: Done) -> None:
+    run = run_in(finished[0])
+    summary = read_summary(run.summary.read_text(encoding="utf-8"))
+    agree(summary, metadata_of(run))
+    assert summary.verdict == "passed"
+    assert not (summary.floors or summary.errors or summary.requeues)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", metadata_of(run)["Timestamp"])
 
 
 def test_the_schema_validates_every_telemetry(finished: Done) -> None:

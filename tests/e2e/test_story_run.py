@@ -12,6 +12,7 @@ import pytest
 
 from comfytui.records.rundir import RunDir, find_run
 from tests.e2e.command import comfytui
+from tests.e2e.old_consumer import agree, read_summary
 from tests.sources.llm_replies import MODELS, as_text, lm_studio, story
 
 STILL = {
@@ -100,6 +101,14 @@ def test_the_model_is_on_record(told: tuple[RunDir, "subprocess.CompletedProcess
     assert shortfall in record["Warnings"]
     assert f"WARNING: {shortfall}" in lines(run)
     assert json.loads((run.story / "story.json").read_text(encoding="utf-8"))["logline"] == record["Logline"]
+
+
+def test_old_tools_read_it(told: tuple[RunDir, "subprocess.CompletedProcess[str]"], llm: str) -> None:
+    run, _ = told
+    summary = read_summary(run.summary.read_text(encoding="utf-8"))
+    agree(summary, metadata(run))
+    assert summary.health == {"url": llm.replace("chat/completions", "models"), "models": "2", "over": "default"}
+    assert summary.suites["Vitest e2e"] == 3
 
 
 def test_the_keyframes_were_drawn(told: tuple[RunDir, "subprocess.CompletedProcess[str]"]) -> None:
