@@ -6,7 +6,7 @@ Pure but for :func:`load_workflow`, which reads the file and its table of bindin
 import difflib
 import hashlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 
 from comfytui.errors import Failure
 from comfytui.model import document, placeholders
-from comfytui.model.bindings import Bindings, settle
+from comfytui.model.bindings import Bindings, Slot, settle
 from comfytui.model.graph import Graph, Node, Place, checked_graph, outputs, title
 from comfytui.model.ranges import fit_frames, fit_seed
 from comfytui.model.story import Story
@@ -27,6 +27,9 @@ NO_PROMPT = "The prompt of the scene reaches no text input of this workflow"
 NO_PREFIX = "No output of this workflow takes a filename prefix: the frames of an attempt cannot be told by their names"
 NO_SEED = "No seed input was found: a retry may be a cache hit, or give the same frames again"
 NO_FRAMES = "The number of frames reaches no input of this workflow: it makes as many as it was saved with"
+
+DONE_MARKER = "WriteDoneMarker"
+"""The class of comfytui's own node, which saves nothing and says under the same prefix that all is saved."""
 
 _VIDEO_FILES = {"VHS_VideoCombine", "SaveVideo", "SaveWEBM", "SaveAnimatedWEBP", "SaveAnimatedPNG"}
 
@@ -131,6 +134,7 @@ def _oddities(graph: Graph) -> list[str]:
         for key, name, word, near in placeholders.misspelt(graph)
     ]
     saving = {graph[key]["class_type"] for key in outputs(graph) if "filename_prefix" in graph[key]["inputs"]}
+    saving.discard(DONE_MARKER)
     if saving and saving <= _VIDEO_FILES:
         shown = ", ".join(sorted(saving))
         odd.append(f"A scene is saved as one file ({shown}), which counts as one frame: set the frame floor to 1")
@@ -155,9 +159,10 @@ def render(workflow: Workflow, values: Values) -> dict[str, Any]:
 
     Numbers are fitted to what their input takes. Where a scene has no negative prompt or no keyframe, a placeholder
     becomes empty, and a text or picture that the workflow was saved with stays. Of several outputs without placeholder,
-    all but the first get a prefix of their own: the attempt's with ``_n<node id>`` behind it.
+    all but the first get a prefix of their own: the attempt's with ``_n<node id>`` behind it. A node that writes done
+    markers keeps the prefix that it shares with an output.
     """
-    whole = _templates(workflow.bindings, values)
+    whole = _templates(workflow, values)
     return {
         key: {
             **node,
@@ -170,18 +175,28 @@ def render(workflow: Workflow, values: Values) -> dict[str, Any]:
     }
 
 
-def _templates(bound: Bindings, values: Values) -> dict[Place, str]:
+def _templates(workflow: Workflow, values: Values) -> dict[Place, str]:
     """Return what stands in each input that is replaced as a whole, as the placeholder of its value."""
-    named = [slot for slot in bound.prefix if not slot.placeholder]
+    bound = workflow.bindings
     pairs = [(slot, "__SCENE_PROMPT__") for slot in bound.positive]
     pairs += [(slot, "__NEGATIVE_PROMPT__") for slot in bound.negative if values.negative]
     pairs += [(slot, "__KEYFRAME_IMAGE__") for slot in bound.keyframe if values.keyframe]
     pairs += [(slot, "__SEED__") for slot in bound.seed]
     pairs += [(slot, "__FRAME_COUNT__") for slot in bound.frames]
-    pairs += [(slot, "__SCENE_PREFIX__") for slot in named[:1]]
-    # `_n` and not a digit: SaveImage reads the number behind `<prefix>_` as its frame counter (folder_paths.py).
-    pairs += [(slot, f"__SCENE_PREFIX___n{file_name(slot.node, 40)}") for slot in named[1:]]
+    pairs += _prefixes(workflow.graph, [slot for slot in bound.prefix if not slot.placeholder])
     return {(slot.node, slot.input): template for slot, template in pairs if not slot.placeholder}
+
+
+def _prefixes(graph: Graph, slots: Sequence[Slot]) -> list[tuple[Slot, str]]:
+    """Return each output's prefix, a different one for each; a marker's is that of the output it was saved with."""
+    savers = [slot for slot in slots if graph[slot.node]["class_type"] != DONE_MARKER]
+    # `_n` and not a digit: SaveImage reads the number behind `<prefix>_` as its frame counter (folder_paths.py).
+    made = [(slot, f"__SCENE_PREFIX___n{file_name(slot.node, 40)}") for slot in savers[1:]]
+    made = [(slot, "__SCENE_PREFIX__") for slot in savers[:1]] + made
+    saved = {str(graph[slot.node]["inputs"].get(slot.input)): prefix for slot, prefix in reversed(made)}
+    markers = [slot for slot in slots if slot not in savers]
+    said = {slot: str(graph[slot.node]["inputs"].get(slot.input)) for slot in markers}
+    return made + [(slot, saved.get(said[slot], "__SCENE_PREFIX__")) for slot in markers]
 
 
 def _words(node: Node, name: str, values: Values) -> dict[str, str | int]:
