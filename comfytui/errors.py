@@ -183,6 +183,10 @@ REGISTRY: dict[str, Entry] = {
     ),
     "journal.unreadable": Entry("The journal {file} cannot be read: {why}.", "Check that the file is there and yours."),
     # --- markers and their node --------------------------------------------------------------------------
+    "marker.unwritable": Entry(
+        "The done marker of {sequence} cannot be written: {why}.",
+        "Free space or correct the permissions of its folder; the sentinel tries again.",
+    ),
     "node.no_comfyui": Entry(
         "The folder {folder} is no ComfyUI: {why}.",
         "Name the folder that holds ComfyUI's main.py and custom_nodes.",

@@ -158,6 +158,20 @@ def doctor(ctx: click.Context, /, story: Path | None, smoke: bool, faults: bool,
     return examine_setup(story, _with_group(ctx, flags), smoke=smoke)
 
 
+@comfytui.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--once", is_flag=True, help="Look, wait for the rest, look again, and leave: 0, or 1 if one is incomplete."
+)
+@click.option("--rest", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Seconds without a change.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON for what is done.")
+def sentinel(folder: Path, once: bool, rest: float, as_json: bool) -> int:
+    """Write <prefix>.done for each sequence in DIR, and below it, that is proven complete."""
+    from comfytui.cli.guarding import keep_sentinel
+
+    return keep_sentinel(folder, rest, once=once, as_json=as_json)
+
+
 @comfytui.group()
 def node() -> None:
     """The node WriteDoneMarker, which says from inside a workflow that its frames are saved."""

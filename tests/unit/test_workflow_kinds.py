@@ -295,19 +295,15 @@ def test_several_outputs_get_prefixes_of_their_own() -> None:
     assert prompt["16"]["inputs"]["filename_prefix"] == "run/s-a1_n16"
 
 
-def test_a_done_marker_keeps_the_prefix_of_the_output_it_was_saved_with() -> None:
+@pytest.mark.parametrize(
+    ("key", "shares", "expected"),
+    [("0", "wan", "run/s-a1"), ("99", "video/wan", "run/s-a1_n16"), ("0", "x", "run/s-a1")],
+)
+def test_a_done_marker_keeps_the_prefix_of_the_output_it_was_saved_with(key: str, shares: str, expected: str) -> None:
     """Whatever the ids are: a marker of another prefix than the frames would be awaited in vain."""
-    for key, shares, expected in (
-        ("1", "wan", "run/s-a1"),
-        ("99", "wan_still", "run/s-a1_n16"),
-        ("2", "x", "run/s-a1"),
-    ):
-        graph = {**WAN, key: node("WriteDoneMarker", filename_prefix=shares, images=["13", 0])}
-        graph["14"] = {**WAN["14"], "inputs": {**WAN["14"]["inputs"], "filename_prefix": "wan"}}
-        graph["16"] = {**WAN["16"], "inputs": {**WAN["16"]["inputs"], "filename_prefix": "wan_still"}}
-        prompt = render(workflow(graph), VALUES)
-        assert prompt["14"]["inputs"]["filename_prefix"] == "run/s-a1"
-        assert prompt[key]["inputs"]["filename_prefix"] == expected
+    prompt = render(workflow({**WAN, key: node("WriteDoneMarker", filename_prefix=shares, images=["13", 0])}), VALUES)
+    assert prompt["14"]["inputs"]["filename_prefix"] == "run/s-a1"
+    assert prompt[key]["inputs"]["filename_prefix"] == expected
 
 
 def test_a_video_model_is_asked_for_no_fewer_frames_than_the_scene_wants() -> None:

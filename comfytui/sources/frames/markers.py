@@ -6,7 +6,7 @@ content is a marker too. Blocking: for a worker thread.
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -54,13 +54,42 @@ def find_marker(folder: Path, prefix: str, not_before: datetime) -> Marker | Non
     written = from_epoch(found.mtime_ns / 1e9)
     if written + _grain(found.mtime_ns) < not_before:
         return None
+    return _marker(path, found.mtime_ns, content)
+
+
+def _marker(path: Path, mtime_ns: int, content: dict[str, Any]) -> Marker:
     count, latest = content.get("FrameCount"), content.get("Latest")
     return Marker(
         path=path,
-        timestamp=written,
+        timestamp=from_epoch(mtime_ns / 1e9),
         frame_count=count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None,
         latest=plain(latest) if isinstance(latest, str) else None,
     )
+
+
+def whose_marker(folder: Path, prefix: str) -> tuple[Literal["ours", "theirs"], Marker] | None:
+    """Return the marker of ``prefix``, however old, and whether comfytui wrote it; ``None``: there is none.
+
+    :raises OSError: when it cannot be read.
+    """
+    path = marker_path(folder, prefix)
+    found = stamp(path)
+    if found is None:
+        return None
+    content = _content(path)
+    return "ours" if content.get("Writer") == _WRITER else "theirs", _marker(path, found.mtime_ns, content)
+
+
+def withdraw_marker(folder: Path, prefix: str) -> bool:
+    """Remove our own marker of ``prefix``; tell whether there was one. A producer's stays.
+
+    :raises OSError: when it cannot be read or removed.
+    """
+    found = whose_marker(folder, prefix)
+    if found is None or found[0] != "ours":
+        return False
+    marker_path(folder, prefix).unlink(missing_ok=True)
+    return True
 
 
 def write_marker(folder: Path, prefix: str, *, at: datetime, frame_count: int, latest: str | None) -> Path | None:
@@ -72,7 +101,7 @@ def write_marker(folder: Path, prefix: str, *, at: datetime, frame_count: int, l
     content = {
         "Timestamp": at.isoformat().replace("+00:00", "Z"),
         "FrameCount": frame_count,
-        "Latest": latest,
+        "Latest": None if latest is None else plain(latest),
         "Writer": _WRITER,
     }
     with writing(folder):

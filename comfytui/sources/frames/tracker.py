@@ -23,6 +23,8 @@ _FRAME_ENDINGS = frozenset(
 # SaveImage writes `prefix_00001_.png`; video nodes write `prefix_00001.mp4` and `prefix_00001-audio.mp4`.
 _TAIL = re.compile(r"(?:_([0-9]{1,9})(?:_|-audio)?)?\.([A-Za-z0-9]{1,5})")
 
+_NAME = re.compile(r"(.+)_([0-9]{1,9})(?:_|-audio)?\.([A-Za-z0-9]{1,5})", re.DOTALL)
+
 
 def belongs(name: str, prefix: str) -> bool:
     """Tell whether the file called ``name`` is a frame of exactly this ``prefix`` (its last part, without folders).
@@ -37,6 +39,12 @@ def counter(name: str, prefix: str) -> int | None:
     """Return the counter in the name of a frame of ``prefix`` (SaveImage counts from 1), or ``None``."""
     tail = _tail(name, prefix)
     return int(tail[1]) if tail and tail[1] else None
+
+
+def prefix_of(name: str) -> str | None:
+    """Return the prefix of the frame called ``name``; ``None`` for a file that has no counter or is no frame."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found and found[3].lower() in _FRAME_ENDINGS else None
 
 
 def _tail(name: str, prefix: str) -> re.Match[str] | None:
