@@ -217,6 +217,11 @@ REGISTRY: dict[str, Entry] = {
     "report.no_runs": Entry(
         "There is no run to report on at {place}.", "Name run folders, a sweep, or a folder with runs in it."
     ),
+    # --- notifications -----------------------------------------------------------------------------------
+    "notify.webhook": Entry(
+        "The webhook was not told the news: {why}.",
+        "Check its address ([notify] webhook or COMFYTUI_WEBHOOK) and post there by hand; the run needs none of it.",
+    ),
     # --- terminal ----------------------------------------------------------------------------------------
     "terminal.none": Entry(
         "The dashboard needs a terminal, and standard output is not one.",

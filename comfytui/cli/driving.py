@@ -12,6 +12,7 @@ import anyio
 
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.endings import tell as tell_failure
+from comfytui.cli.heralding import herald_of
 from comfytui.cli.interruptions import interruptions
 from comfytui.cli.mishaps import internal_failure
 from comfytui.clock import Clock, system_clock
@@ -86,7 +87,7 @@ class Driving:
     """One process' drive of one run, and what interrupts it."""
 
     def __init__(self, run: RunDir, plan: RunPlan, reason: Reason, clock: Clock, secrets: Credentials) -> None:
-        self._run, self._clock = run, clock
+        self._run, self._plan, self._clock = run, plan, clock
         self._runner = Runner(run, plan, clock, secrets, reason)
         self._stopping = False
         self._driven = False
@@ -95,21 +96,28 @@ class Driving:
     async def drive(self, tell: Telling | None, on_hangup: Callable[[], None]) -> int:
         """Drive the run, serve the link, and ``tell`` in lines what happens, until all of it is done.
 
-        Why a run had to be paused is told on standard error too: its journal may have had no room for it.
+        Why a run had to be paused is told on standard error too: its journal may have had no room for it. So is a
+        webhook that did not take the last news, which come after the last fact.
         """
         code = INTERRUPTED
         with self._runner as runner, anyio.CancelScope() as self._leaving, interruptions(self._interrupted, on_hangup):
             backlog = JournalBacklog(self._run.journal)
             link = LinkServer(self._run.path, runner.hub, backlog, self._command, self._clock)
+            herald = herald_of(self._plan, runner.hub, self._clock)
             async with anyio.create_task_group() as tasks:
                 if tell is not None:
                     tasks.start_soon(tell, HubFeed(runner.hub, backlog, runner.command))
+                if herald is not None:
+                    tasks.start_soon(herald.work)
                 async with link.open():
                     ended = await runner.drive()
                     self._driven = True
+                if herald is not None:
+                    await herald.finish()
             code = ended
-        if self._runner.paused is not None:
-            tell_failure(self._runner.paused, as_json=False)
+        for failure in (self._runner.paused, herald.failure if herald is not None else None):
+            if failure is not None:
+                tell_failure(failure, as_json=False)
         return code
 
     @property

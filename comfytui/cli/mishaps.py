@@ -10,7 +10,7 @@ from pathlib import Path
 
 from comfytui import __version__
 from comfytui.errors import Failure
-from comfytui.settings.table import HEADERS_VARIABLE, TOKEN_VARIABLE
+from comfytui.settings.table import HEADERS_VARIABLE, TOKEN_VARIABLE, WEBHOOK_VARIABLE
 from comfytui.untrusted import plain
 
 _LOGIN = re.compile(r"(?<=://)[^/\s@]*@")
@@ -48,7 +48,7 @@ def write_debug_file(fault: BaseException, arguments: Sequence[str], environ: Ma
 
 def without_secrets(text: str, environ: Mapping[str, str]) -> str:
     """Return ``text`` with every secret of ``environ``, and every login in an address, blotted out."""
-    secrets = {environ.get(TOKEN_VARIABLE, ""), environ.get(HEADERS_VARIABLE, "")}
+    secrets = {environ.get(name, "") for name in (TOKEN_VARIABLE, HEADERS_VARIABLE, WEBHOOK_VARIABLE)}
     secrets |= set(re.split(r'["\n;,:{}\s]+', environ.get(HEADERS_VARIABLE, "")))
     for secret in sorted((each.strip() for each in secrets), key=len, reverse=True):
         if len(secret) >= 4:

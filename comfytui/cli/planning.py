@@ -87,6 +87,8 @@ def make_plan(
         retry=dict(settings.retry),
         server=server_plan(settings, simulator_speed),
         mark=mark,
+        news=settings.notify.events,
+        notify_file=str(settings.notify.file) if settings.notify.file is not None else None,
         suites=tuple(
             SuitePlan(label=suite.label, command=suite.command, cwd=str(suite.cwd), timeout=suite.timeout)
             for suite in settings.suites

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from comfytui.model.events import SceneBrief, StoryBrief, SweepPart
 from comfytui.model.failure_classes import FailureClass, RetryRule
+from comfytui.model.news import NEWS_KINDS, NewsKind
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.workflow import Workflow
 
@@ -66,3 +67,7 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     """What is run once every scene is over."""
     sweep: SweepPart | None = None
     """Which run of a sweep this is."""
+    news: tuple[NewsKind, ...] = NEWS_KINDS
+    """What a webhook is told."""
+    notify_file: str | None = None
+    """The configuration file in which the webhook's address stands; the address itself is never written here."""

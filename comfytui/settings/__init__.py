@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from comfytui.errors import Failure
 from comfytui.settings.layers import Layer, find_file, from_environment, from_file, from_flags
+from comfytui.settings.notify_table import Notify, webhook_of
 from comfytui.settings.table import DEFAULT_SERVER, LLM, QUEUE, SIMULATOR
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Settings:
     ascii: bool = False
     ssh: bool = False
     """Whether the dashboard is to be sparing with a slow line."""
+    notify: Notify = field(default_factory=Notify)
+    """What calls a person who is not looking."""
     keymap: Mapping[str, str] = field(default_factory=dict)
     start: "ServerStart | None" = None
     """How ComfyUI is started where nothing answers at ``server``."""
@@ -74,6 +77,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, abo
     ``above`` stands between environment and flags. Raises ``Failure`` ``config.unreadable`` or ``config.value``.
     """
     file = find_file(environ, cwd, Path.home())
+    webhook_of(environ, None)  # so that an unusable one is told here, not in the log of a runner
     layers = [Layer({"ssh": bool(environ.get("SSH_CONNECTION"))})]
     if file is not None:
         layers.append(from_file(file))
@@ -117,6 +121,7 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         theme=said.get("theme"),
         ascii=said.get("ascii", False),
         ssh=said.get("ssh", False),
+        notify=said.get("notify", Notify()),
         keymap=keymap,
         start=said.get("start"),
         retry=said.get("retry", {}),

@@ -110,6 +110,10 @@ def from_file(path: Path) -> Layer:
         from comfytui.settings.retry_table import read_retry_table
 
         values["retry"] = read_retry_table(tables["retry"], path)
+    if "notify" in tables:
+        from comfytui.settings.notify_table import read_notify_table
+
+        values["notify"] = read_notify_table(tables["notify"], path)
     if suites is not None:
         from comfytui.settings.suites_table import read_suites
 

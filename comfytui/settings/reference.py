@@ -1,6 +1,6 @@
 """The settings as a table for people: made from the one list of them, so that it cannot go stale."""
 
-from comfytui.settings.table import SERVER_KEYS, SETTINGS, SUITE_KEYS
+from comfytui.settings.table import NOTIFY_KEYS, SERVER_KEYS, SETTINGS, SUITE_KEYS, WEBHOOK_VARIABLE
 
 
 def settings_markdown() -> str:
@@ -14,4 +14,7 @@ def settings_markdown() -> str:
     for table, keys in {"server": SERVER_KEYS, "suites[]": SUITE_KEYS}.items():
         for key, (what, default) in keys.items():
             rows.append(f"|  |  | `{table}.{key}` | {f'`{default}`' if default else ''} | {what} |")
+    for key, (what, default) in NOTIFY_KEYS.items():
+        variable = f"`{WEBHOOK_VARIABLE}`" if key == "webhook" else ""
+        rows.append(f"|  | {variable} | `notify.{key}` | {f'`{default}`' if default else ''} | {what} |")
     return "\n".join(rows) + "\n"

@@ -16,7 +16,9 @@ CONFIG_VARIABLE = "COMFYTUI_CONFIG"
 
 TOKEN_VARIABLE = "COMFYTUI_TOKEN"
 HEADERS_VARIABLE = "COMFYTUI_HEADERS"
-"""Secrets come from the environment and from nowhere else."""
+"""Logins come from the environment and from nowhere else."""
+WEBHOOK_VARIABLE = "COMFYTUI_WEBHOOK"
+"""The address that is told news; `[notify] webhook` is the same in a file."""
 
 WATCH_MODES = ("auto", "events", "poll")
 REQUEST_FORMATS = ("direct-json", "openai-chat")
@@ -260,7 +262,7 @@ LLM = (
 SETTINGS = (*PLACES, *LOOKS, *QUEUE, *LLM)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_KEY = {setting.key: setting for setting in SETTINGS}
-TABLES = ("queue", "bindings", "keymap", "retry", "llm")
+TABLES = ("queue", "bindings", "keymap", "retry", "notify", "llm")
 """The tables of ``comfytui.toml``; ``server`` may be one too, and ``[[suites]]`` are any number of them."""
 
 SERVER_KEYS = {
@@ -283,3 +285,12 @@ SUITE_KEYS = {
     "timeout": ("Seconds after which it is ended.", "600"),
 }
 """The keys of each table ``[[suites]]``: what each is, and its default."""
+
+NOTIFY_KEYS = {
+    "bell": ("Ring the terminal's bell for news.", "true"),
+    "desktop": ("How the terminal is asked to notify: auto, osc9, osc777 or off.", "auto"),
+    "title": ("Show progress in the terminal's title.", "true"),
+    "events": ("The news: a list of run_finished, scene_failed and server_lost.", "all"),
+    "webhook": ("An address that is told the news by POST; `COMFYTUI_WEBHOOK` wins over it.", ""),
+}
+"""The keys of the table ``[notify]``: what each is, and its default."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-_SECRETS: Final = ("COMFYTUI_TOKEN", "COMFYTUI_HEADERS")
+_SECRETS: Final = ("COMFYTUI_TOKEN", "COMFYTUI_HEADERS", "COMFYTUI_WEBHOOK")
 
 
 def child_environment(added: Mapping[str, str]) -> dict[str, str]:
