@@ -14,6 +14,7 @@ import msgspec
 
 from comfytui.cli.driving import credentials
 from comfytui.cli.planning import order_story, scenes_of, server_plan
+from comfytui.cli.storytelling import provider_of
 from comfytui.cli.terminal import terminal
 from comfytui.clock import system_clock
 from comfytui.engine.doctor.examination import Patient, examine
@@ -21,8 +22,10 @@ from comfytui.engine.doctor.finding import Finding, Tell, of_failure, ok, warn
 from comfytui.errors import Failure
 from comfytui.faces.headless import json_line
 from comfytui.model.events import SceneBrief
-from comfytui.model.workflow import Workflow, check_story, load_workflow
+from comfytui.model.llm import HealthCheck
+from comfytui.model.workflow import Workflow, load_workflow
 from comfytui.settings import Settings, load
+from comfytui.sources.llm.health import check_health
 
 WIDEST = 120
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "cyan"}
@@ -58,6 +61,8 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
     except Failure as failure:
         tell(of_failure("settings", failure))
         return
+    if (provider := provider_of(settings.llm)) is not None:
+        tell(_language_model(anyio.run(check_health, provider, system_clock()).check))
     workflow, scenes = _ordered(story, settings, tell)
     patient = Patient(
         server=server_plan(settings, "instant"),
@@ -69,6 +74,14 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
     anyio.run(examine, patient, system_clock(), secrets, tell)
 
 
+def _language_model(check: HealthCheck) -> Finding:
+    """Return what the health of the language model means: only a run that asks it for a story would fail of it."""
+    if check.status == "success":
+        return ok("language model", f"{check.url} lists {check.models} model{'s' if check.models != 1 else ''}")
+    remedy = "Start it, correct --llm (LOCAL_STORY_PROVIDER_URL), or name another --llm-health-url."
+    return warn("language model", f"{check.url} is not well: {check.error}", remedy)
+
+
 def _ordered(story: Path | None, settings: Settings, tell: Tell) -> tuple[Workflow | None, tuple[SceneBrief, ...]]:
     """Tell what is wrong with story and workflow, and return what of them can be used."""
     workflow: Workflow | None = None
@@ -76,7 +89,7 @@ def _ordered(story: Path | None, settings: Settings, tell: Tell) -> tuple[Workfl
         workflow = load_workflow(settings.workflow, settings.bindings or None)
         if story is not None:
             order = order_story(story, settings)
-            doubts = (*order.story.warnings, *check_story(workflow, order.story))
+            doubts = order.story.warnings
             for doubt in doubts:
                 tell(warn("story", doubt, "Correct the story, or choose a workflow that fits it."))
             if not doubts:

@@ -53,7 +53,7 @@ def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], s
     headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
     clock = system_clock()
     run = create_run(settings.runs_dir, clock)
-    order = with_keyframes(order, run)
+    order = with_keyframes(order, run.drawn_keyframes)
     plan = make_plan(
         order,
         settings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfytui import __version__
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
+from comfytui.cli.keyframes import with_keyframes
 from comfytui.cli.planning import make_plan, order_story
 from comfytui.clock import Clock, system_clock
 from comfytui.errors import Failure
@@ -66,11 +67,12 @@ def _opened(story: Path, flags: Mapping[str, Any], settings: Settings, face: Fac
     parse_gate(gate, baseline=baseline is not None)
     if baseline is not None:
         read_baseline(Path(baseline).absolute(), clock.now())
+    sweep = create_sweep(settings.runs_dir, clock)
+    order = with_keyframes(order, sweep.drawn_keyframes)
     template = make_plan(
         order, settings, run_id="", created_at=clock.now(), simulator_speed="instant" if face.headless else "demo"
     )
     fixed = any(scene.seed is not None for scene in template.scenes) and all(axis.target != "seed" for axis in axes)
-    sweep = create_sweep(settings.runs_dir, clock)
     plan = SweepPlan(
         id=sweep.sweep_id, created_at=clock.now(), version=__version__, template=template, least=least, most=most,
         axes=axes, baseline=str(Path(baseline).absolute()) if baseline is not None else None, fail_on=gate,

@@ -142,8 +142,13 @@ def _oddities(graph: Graph) -> list[str]:
 
 
 def check_story(workflow: Workflow, story: Story) -> tuple[str, ...]:
-    """Return warnings about what the scenes of ``story`` say and ``workflow`` cannot use."""
+    """Return warnings about what the scenes of ``story`` say and ``workflow`` cannot use, or needs and they lack."""
     warnings = []
+    bare = [scene.id for scene in story.scenes if scene.keyframe_file is None and scene.keyframe_path is None]
+    if workflow.needs_keyframe and bare:
+        names = ", ".join(bare[:3]) + (f" and {len(bare) - 3} more" if len(bare) > 3 else "")
+        remedy = "it is drawn from the prompt; give the scene a keyframePath for a real one"
+        warnings.append(f"Without a keyframe: {names}; {remedy}")
     if not workflow.needs_keyframe and any(scene.keyframe_path is not None for scene in story.scenes):
         warnings.append("The story has keyframes, but this workflow loads none")
     if not workflow.bindings.negative and any(scene.negative for scene in story.scenes):

@@ -93,6 +93,11 @@ class RunDir:
         return self.path / "story"
 
     @property
+    def drawn_keyframes(self) -> Path:
+        """The folder with the keyframes that were drawn for scenes which had none."""
+        return self.story / "drawn"
+
+    @property
     def logs(self) -> Path:
         """The folder of logs."""
         return self.path / "logs"
@@ -142,10 +147,6 @@ class RunDir:
         """Return where the run's one copy of the keyframe ``original`` (an absolute path) is, however many share it."""
         mark = hashlib.sha256(original.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.story / f"keyframe-{mark}-{file_name(base_name(original))}"
-
-    def drawn_keyframe(self, folder: str) -> Path:
-        """Return where the keyframe is that was drawn for the scene of that folder, which had none."""
-        return self.story / "drawn" / f"{folder}.png"
 
     def scene_keyframe(self, folder: str, original: str) -> Path:
         """Return where the keyframe ``original`` lies in the scene's folder."""

@@ -71,6 +71,11 @@ class SweepDir:
         """Return the folder of the run ``run_id``, which lies beside the sweep's."""
         return RunDir(self.path.parent / run_id)
 
+    @property
+    def drawn_keyframes(self) -> Path:
+        """The folder with the keyframes that were drawn for scenes which had none."""
+        return RunDir(self.path).drawn_keyframes
+
     def story_file(self, original: str) -> Path:
         """Return where the copy of the story file is."""
         return RunDir(self.path).story_file(original)

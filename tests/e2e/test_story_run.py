@@ -113,11 +113,11 @@ def test_old_tools_read_it(told: tuple[RunDir, "subprocess.CompletedProcess[str]
 
 def test_the_keyframes_were_drawn(told: tuple[RunDir, "subprocess.CompletedProcess[str]"]) -> None:
     run, _ = told
-    drawn = "Without a keyframe: scene-001, scene-002. "
+    drawn = "Without a keyframe: scene-001, scene-002; "
     assert any(warning.startswith(drawn) for warning in metadata(run)["Story"]["Warnings"])
     for scene in metadata(run)["Scenes"]:
         source = Path(scene["KeyframeSource"])
-        assert source == run.drawn_keyframe(scene["SceneId"])
+        assert source == run.drawn_keyframes / f"{scene['SceneId']}.png"
         assert source.read_bytes() == (run.path / scene["StoryKeyframe"]).read_bytes()
 
 

@@ -328,3 +328,25 @@ def test_the_table_names_each_remedy_below_its_finding(tmp_path: Path, monkeypat
     place = next(number for number, line in enumerate(lines) if line.startswith("fail    server"))
     assert lines[place + 1].strip().startswith("-> Start ComfyUI there")
     assert lines[-1].endswith("a run would fail")
+
+
+@pytest.mark.parametrize(("address", "verdict"), [("", []), ("127.0.0.1:9", ["warn"])])
+def test_a_language_model_that_is_set_is_asked(
+    address: str, verdict: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_STORY_PROVIDER_URL", address)
+    found = [one for one in doctor(tmp_path, monkeypatch, {}) if one["check"] == "language model"]
+    assert [one["verdict"] for one in found] == verdict
+    assert all("is not well: no connection" in one["what"] and "--llm" in one["remedy"] for one in found)
+
+
+def test_a_story_that_wants_keyframes_is_told_that_they_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = tmp_path / "story.toml"
+    story.write_text('[[scenes]]\nprompt = "fog"\n', encoding="utf-8")
+    (told,) = (
+        one for one in doctor(tmp_path, monkeypatch, {}, str(story), "--workflow", "svd") if one["check"] == "story"
+    )
+    assert told["verdict"] == "warn"
+    assert told["what"].startswith("Without a keyframe: scene-001; it is drawn")

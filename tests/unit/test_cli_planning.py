@@ -64,20 +64,21 @@ def test_scenes_without_a_keyframe_get_one_that_is_drawn_from_their_prompt(tmp_p
         '{"scenes": [{"prompt": "a fox", "keyframePath": "key.png"}, {"prompt": "a hill"}, {"prompt": "sea"}]}'
     )
     run = create_run(tmp_path / "runs", system_clock())
-    order = with_keyframes(order_story(story, settings(tmp_path, workflow="svd")), run)
+    order = with_keyframes(order_story(story, settings(tmp_path, workflow="svd")), run.drawn_keyframes)
     given, *drawn = (Path(scene.keyframe_file or "") for scene in order.story.scenes)
     assert given == (tmp_path / "key.png").resolve()
-    assert drawn == [run.drawn_keyframe("scene-002"), run.drawn_keyframe("scene-003")]
+    assert drawn == [run.drawn_keyframes / "scene-002.png", run.drawn_keyframes / "scene-003.png"]
     for picture in drawn:
         with Image.open(picture) as opened:
             assert (opened.size, opened.format) == ((1024, 576), "PNG")
     assert drawn[0].read_bytes() != drawn[1].read_bytes()
     assert order.story.warnings == (
-        "Without a keyframe: scene-002, scene-003. "
-        "It is drawn from the prompt; give the scene a keyframePath for a real one",
+        "Without a keyframe: scene-002, scene-003; "
+        "it is drawn from the prompt; give the scene a keyframePath for a real one",
     )
 
 
 def test_no_keyframe_is_drawn_where_none_is_used(tmp_path: Path) -> None:
     order = order_sample(settings(tmp_path, workflow="txt2img"))
-    assert with_keyframes(order, create_run(tmp_path / "runs", system_clock())) is order
+    assert with_keyframes(order, tmp_path / "drawn") is order
+    assert not (tmp_path / "drawn").exists()

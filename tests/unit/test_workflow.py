@@ -222,7 +222,8 @@ def test_a_story_is_held_against_the_workflow() -> None:
     story = decode_story(
         b'{"scenes":[{"prompt":"x","keyframePath":"k.png"},{"id":"two","prompt":"y"}]}', "s.json", "json"
     )
-    assert check_story(load_workflow("svd"), story) == ()
+    remedy = "it is drawn from the prompt; give the scene a keyframePath for a real one"
+    assert check_story(load_workflow("svd"), story) == (f"Without a keyframe: two; {remedy}",)
     assert check_story(load_workflow("txt2img"), story) == ("The story has keyframes, but this workflow loads none",)
     negative = decode_story(b'{"scenes":[{"prompt":"x","negativePrompt":"y"}]}', "s.json", "json")
     assert check_story(load_workflow("txt2img"), negative) == ()
