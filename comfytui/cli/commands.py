@@ -142,7 +142,7 @@ def contract(schema: bool) -> int:
 
 @comfytui.command()
 @click.argument("story", type=click.Path(path_type=Path), required=False)
-@settings_flags("server", "workflow", "output_dir", "runs_dir")
+@settings_flags("server", "workflow", "output_dir", "runs_dir", "llm")
 @click.option("--smoke/--no-smoke", default=True, help="Render one small picture where the queue is empty. [smoke]")
 @click.option("--json", "as_json", is_flag=True, default=None, help="One line of JSON.")
 @click.option("--faults", is_flag=True, help="Print what may go wrong, what happens then and what is kept.")

@@ -69,6 +69,8 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
         workflow=workflow,
         scenes=scenes,
         runs_dir=settings.runs_dir,
+        llm=provider_of(settings.llm),
+        llm_skip=settings.llm.skip_health,
         smoke=smoke,
     )
     anyio.run(examine, patient, system_clock(), secrets, tell)

@@ -18,6 +18,7 @@ from comfytui.clock import system_clock
 from comfytui.engine.doctor import places, smoke
 from comfytui.engine.doctor.examination import Patient, examine
 from comfytui.engine.doctor.finding import Finding
+from comfytui.engine.doctor.llm import judged
 from comfytui.engine.server.credentials import Credentials
 from comfytui.model.plan import ServerPlan
 from comfytui.model.workflow import Workflow, decode_workflow, load_workflow
@@ -30,6 +31,8 @@ from comfytui.simulator.faults import (
     SocketRefused,
     StatsWithoutVram,
 )
+from comfytui.sources.llm.endpoint import provider_at
+from comfytui.sources.llm.health import Health, unchecked
 from tests.engine.stage import Stage, brief
 
 CLOSED = "http://127.0.0.1:9"
@@ -180,6 +183,7 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
     ),
     "server that refuses": (lambda w: w.sick(Rejected()), "smoke prompt", "fail", "mend the server"),
     "clocks apart": (skewed, "clock", "warn", "NTP"),
+    "language model down": (lambda w: w.sick(llm=provider_at(CLOSED)), "llm", "warn", "Start it"),
     "runs folder that cannot be written": (occupied, "runs folder", "fail", "another --runs-dir"),
 }  # fmt: skip
 
@@ -269,6 +273,19 @@ async def test_a_model_that_is_missing_stops_a_run_before_it_begins(stage: Stage
     assert outcome.posts() == []
     (note,) = [note for note in outcome.state.notes if note.level == "error"]
     assert "v1-5-pruned-emaonly-fp16.safetensors" in note.text, "the most similar one is named"
+
+
+@pytest.mark.parametrize(
+    ("model", "listed", "verdict"),
+    [(None, ("llama3",), "ok"), ("llama3", ("llama3:latest",), "ok"), ("qwen", ("llama3",), "warn"),
+     (None, ("nomic-embed-text",), "warn"), (None, (), "warn")],
+)  # fmt: skip
+def test_what_a_language_model_lists(model: str | None, listed: tuple[str, ...], verdict: str) -> None:
+    provider = provider_at("http://llm.test", model=model)
+    check = replace(unchecked(provider, system_clock()), status="success")
+    found = judged(provider, Health(check=check, models=listed))
+    assert found.verdict == verdict
+    assert (found.remedy != "") is (verdict == "warn")
 
 
 # --- what is wrong before any server is asked ------------------------------------------------------------------------

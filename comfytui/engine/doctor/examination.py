@@ -11,6 +11,7 @@ from msgspec import Struct
 from comfytui.clock import Clock
 from comfytui.engine.doctor import places, server
 from comfytui.engine.doctor.finding import Finding, Tell, fail, of_failure, unknown, warn
+from comfytui.engine.doctor.llm import language_model
 from comfytui.engine.doctor.smoke import smoke
 from comfytui.engine.doctor.workflow import by_itself, on_server
 from comfytui.engine.frames.shelves import EitherShelf, Shelf
@@ -19,6 +20,7 @@ from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
 from comfytui.errors import Failure
 from comfytui.model.events import SceneBrief
+from comfytui.model.llm import Provider
 from comfytui.model.plan import ServerPlan
 from comfytui.model.workflow import Workflow
 from comfytui.sources.comfy.address import ServerAddress
@@ -35,13 +37,16 @@ _BEHIND = ("login", "nodes", "models", "queue", "socket", "gpu", "output folder"
 class Patient(Struct, frozen=True, kw_only=True):
     """What is examined: where a run would render, what it would render, and where it would keep it.
 
-    ``scenes`` are those of a story, if one was named. Without ``smoke`` nothing is queued on the server.
+    ``scenes`` are those of a story, if one was named; ``llm`` is the language model, if one is set, which ``llm_skip``
+    leaves alone. Without ``smoke`` nothing is queued on the server.
     """
 
     server: ServerPlan
     workflow: Workflow | None
     scenes: tuple[SceneBrief, ...] = ()
     runs_dir: Path
+    llm: Provider | None = None
+    llm_skip: bool = False
     smoke: bool = True
     smoke_wait: float = SMOKE_WAIT
 
@@ -51,6 +56,7 @@ async def examine(patient: Patient, clock: Clock, credentials: Credentials, tell
     if patient.workflow is not None:
         _tell_all(tell, by_itself(patient.workflow))
     _tell_all(tell, await to_thread.run_sync(lambda: list(places.runs_folder(patient.runs_dir))))
+    tell(await language_model(patient.llm, clock, skip=patient.llm_skip))
     async with AsyncExitStack() as stack:
         shelf: Shelf | None = None
         try:
