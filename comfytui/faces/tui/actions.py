@@ -36,38 +36,6 @@ class Actions:
 
         self.app.push_screen(SceneScreen(scene.id))
 
-    def rerun(self) -> None:
-        """Ask for the scene once more."""
-        self._of_scene(lambda scene: self.app.send(lambda ticket: commands.Rerun(id=ticket, scenes=(scene.id,))))
-
-    def cancel(self) -> None:
-        """Ask whether the scene is to be given up, and give it up."""
-        if self.app.refuses():
-            return
-
-        def ask(scene: Scene) -> None:
-            if scene.over:
-                self.app.say(f"{scene.id} is over; there is nothing to cancel.", "dim")
-                return
-            from comfytui.faces.tui.screens.confirm import ConfirmScreen
-
-            def answered(yes: bool | None) -> None:
-                if yes:
-                    self.app.send(lambda ticket: commands.Cancel(id=ticket, scenes=(scene.id,)))
-
-            doing = "Its prompt is interrupted on the server; frames proven so far are kept."
-            waiting = "It is taken out of the queue; nothing of it is rendered."
-            text = doing if scene.phase in ("executing", "collecting") else waiting
-            self.app.push_screen(ConfirmScreen(f"Cancel {scene.id}?", text), answered)
-
-        self._of_scene(ask)
-
-    def hold(self) -> None:
-        """Hold the queue, or release it."""
-        run = self.app.mailbox.state.run
-        held = run is not None and run.held
-        self.app.send(lambda ticket: commands.Release(id=ticket) if held else commands.Hold(id=ticket))
-
     def server_log(self) -> None:
         """Show the end of the server's log, which is read anew."""
         from comfytui.faces.tui.screens.server_log import ServerLogScreen

@@ -7,7 +7,6 @@ a key does is in ``keys``, how a moment looks as a whole in ``screens``.
 import asyncio
 import uuid
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 
 from textual.app import App, SystemCommand
@@ -18,9 +17,10 @@ from textual.timer import Timer
 from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.faces.tui.actions import Actions
-from comfytui.faces.tui.keys import KEYS, bindings
+from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.mailbox import Mailbox, Urgency
 from comfytui.faces.tui.options import DashboardOptions, Leaving
+from comfytui.faces.tui.orders import Orders
 from comfytui.faces.tui.palettes import MONO, PALETTES
 from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.panes.line_list import LineList
@@ -53,7 +53,7 @@ class Dashboard(App[Leaving]):
         self.options = options or DashboardOptions()
         self.ascii = self.options.ascii
         self.mailbox = Mailbox(clock)
-        self.actions = Actions(self)
+        self.actions, self.orders = Actions(self), Orders(self)
         self.paused = False
         self.leaving: Leaving | None = None
         self.deck = DeckScreen()
@@ -226,21 +226,13 @@ class Dashboard(App[Leaving]):
         self.paused = not self.paused
         self.paint(force=True)
 
-    def action_hold(self) -> None:
-        """Hold or release the queue."""
-        self.actions.hold()
+    def action_order(self, name: str) -> None:
+        """Order something of the run."""
+        self.orders.give(name)
 
     def action_open(self) -> None:
         """Open the selected scene."""
         self.actions.open()
-
-    def action_rerun(self) -> None:
-        """Rerun the scene."""
-        self.actions.rerun()
-
-    def action_cancel(self) -> None:
-        """Cancel the scene, once confirmed."""
-        self.actions.cancel()
 
     def action_server_log(self) -> None:
         """Read the end of the server's log."""
@@ -251,33 +243,20 @@ class Dashboard(App[Leaving]):
         self.actions.copy()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Return what the command palette offers: the keys by name, and the themes."""
-        for one in KEYS:
-            if one.palette and not (one.changes and self.options.readonly):
-                name = f"Pane: {one.label}" if one.id.startswith("pane_") else one.label
-                yield SystemCommand(f"{name} ({one.face})", one.tooltip, partial(self._run_key, one.action))
-        for name in () if self.theme == MONO.name else PALETTES:
-            yield SystemCommand(f"Theme: {name}", "Use this theme.", partial(self._use_theme, name))
+        """Return what the command palette offers."""
+        from comfytui.faces.tui.command_palette import offered
+
+        return offered(self, screen)
 
     def action_command_palette(self) -> None:
-        """Open the command palette, its cursor at rest: a blinking one costs 2,600 bytes a second."""
-        from textual.widgets import Input
+        """Open the command palette."""
+        from comfytui.faces.tui.command_palette import calm
 
         super().action_command_palette()
+        self.call_after_refresh(lambda: calm(self.screen))
 
-        def calm() -> None:
-            for field in self.screen.query(Input):
-                field.cursor_blink = False
-
-        self.call_after_refresh(calm)
-
-    async def _run_key(self, action: str) -> None:
-        pane = self.deck.scenes if self.screen is self.deck else self.screen
-        await self.run_action(
-            action, pane if "." in action else self.screen if action.startswith(("pane", "zoom")) else self
-        )
-
-    def _use_theme(self, name: str) -> None:
+    def use_theme(self, name: str) -> None:
+        """Draw everything in the theme of that name."""
         self.theme = name
         self.call_after_refresh(self._redraw)
 

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 PaneName = Literal["scenes", "frames", "gpu", "health", "log"]
 Place = Literal[
     "everywhere", "lists", "deck", "scenes", "health", "log", "scene", "server_log", "leave",
-    "confirm", "sheet",
+    "confirm", "form", "sheet",
 ]  # fmt: skip
 """Where a key holds: the app, every screen with a list, the deck, one of its panes, the other screens, the dialogs."""
 
@@ -52,7 +52,8 @@ KEYS: tuple[Key, ...] = (
     Key("palette", "ctrl+p,colon", "Commands", "Search all commands by name.", "command_palette", shown="^p",
         palette=False),
     Key("pause", "p", "Pause", "Stop painting, or go on; what happens is taken in all the while.", "pause"),
-    Key("hold", "h", "Hold", "Hold the queue: nothing more is submitted. Again: release it.", "hold", changes=True),
+    Key("hold", "h", "Hold", "Hold the queue: nothing more is submitted. Again: release it.", "order('hold')",
+        changes=True),
     # --- lists -----------------------------------------------------------------------------------------------
     Key("down", "j,down", "Down", "One line down.", "move(1)", "lists", palette=False),
     Key("up", "k,up", "Up", "One line up.", "move(-1)", "lists", palette=False),
@@ -69,15 +70,34 @@ KEYS: tuple[Key, ...] = (
     Key("previous", "shift+tab", "Pane before", "Give the keys to the pane before.", "next_pane(-1)", "deck",
         palette=False),
     Key("zoom", "z", "Zoom", "Let the focused pane fill the screen, or end that.", "zoom", "deck"),
-    Key("back", "escape", "Back", "End the zoom, clear the filter.", "back", "deck", shown="esc", palette=False),
+    Key("back", "escape", "Back", "End the zoom, clear the filter, take the marks away.", "back", "deck", shown="esc",
+        palette=False),
     # --- the queue -------------------------------------------------------------------------------------------
     Key("open", "enter", "Open", "Open the selected scene: its telemetry, attempts, history and errors.", "app.open",
         "scenes"),
-    Key("rerun", "r", "Rerun", "Render the selected scene once more, with a fresh prefix and seed.", "app.rerun",
+    Key("mark", "space", "Mark", "Mark the scene, or unmark it: rerun, cancel, skip and move mean the marked ones.",
+        "screen.queue('mark')", "scenes"),
+    Key("mark_all", "asterisk", "Mark all", "Mark all scenes that are shown, or unmark them.",
+        "screen.queue('mark_all')", "scenes", shown="*"),
+    Key("rerun", "r", "Rerun", "Render the scene (or the marked ones) once more, with a fresh prefix and seed.",
+        "app.order('rerun')", "scenes", True),
+    Key("rerun_with", "e", "Rerun with", "Render it (or them) once more with another seed or an edited prompt.",
+        "app.order('rerun_with')", "scenes", True),
+    Key("rerun_failed", "R", "Rerun failed", "Render all failed scenes once more (asks first).",
+        "app.order('rerun_failed')", "scenes", True),
+    Key("cancel", "x", "Cancel", "Give the scene (or the marked ones) up (asks first).", "app.order('cancel')",
         "scenes", True),
-    Key("cancel", "x", "Cancel", "Give the selected scene up (asks first).", "app.cancel", "scenes", True),
-    Key("filter", "slash", "Filter", "Show only matching scenes: words, state:failed, prompt:rain.", "screen.filter",
-        "scenes", shown="/"),
+    Key("skip", "n", "Skip", "Pass the waiting scene (or the marked ones) over; a rerun renders it after all.",
+        "app.order('skip')", "scenes", True),
+    Key("later", "J", "Later", "Render the waiting scene (or the marked ones) one place later.", "app.order('later')",
+        "scenes", True),
+    Key("earlier", "K", "Earlier", "Render the waiting scene (or the marked ones) one place earlier.",
+        "app.order('earlier')", "scenes", True),
+    Key("filter", "slash", "Filter", "Show only matching scenes: words, state:failed, -prompt:rain, exit:maxWait.",
+        "screen.filter", "scenes", shown="/"),
+    Key("sort", "s", "Sort", "Sort by the next of story, turn, state, time, frames, VRAM, tries.",
+        "screen.queue('sort')", "scenes"),
+    Key("turn_round", "S", "Reverse", "Sort the other way round.", "screen.queue('turn_round')", "scenes"),
     Key("follow", "t", "Follow", "Keep the executing scene selected.", "screen.follow", "scenes"),
     Key("copy", "y", "Copy", "Copy the prompt id of the scene's attempt to the clipboard.", "app.copy", "scenes"),
     # --- the other panes -------------------------------------------------------------------------------------
@@ -100,13 +120,19 @@ KEYS: tuple[Key, ...] = (
     Key("stay", "escape", "Stay", "Back to the dashboard.", "stay", "leave", shown="esc", palette=False),
     Key("yes", "y", "Yes", "Do it.", "answer(True)", "confirm", palette=False),
     Key("no", "n,escape", "No", "Leave everything as it is.", "answer(False)", "confirm", shown="esc", palette=False),
+    Key("form_send", "enter", "Rerun", "Check what is filled in, and send it.", "send", "form", palette=False,
+        priority=True),
+    Key("form_next", "tab,shift+tab", "Next field", "Give the keys to the other field.", "next_field", "form",
+        palette=False, priority=True),
+    Key("form_close", "escape", "Close", "Close the form; nothing is sent.", "give_up", "form", shown="esc",
+        palette=False, priority=True),
     Key("shut", "escape,q,question_mark,f1", "Close", "Close this sheet.", "shut", "sheet", shown="esc", palette=False),
 )  # fmt: skip
 
 _BY_ID = {key.id: key for key in KEYS}
 
 FOOTERS: dict[str, tuple[str, ...]] = {
-    "scenes": ("open", "rerun", "cancel", "hold", "filter", "zoom", "pause", "help", "leave"),
+    "scenes": ("open", "mark", "rerun", "cancel", "hold", "filter", "sort", "help", "leave"),
     "frames": ("down", "up", "zoom", "next", "pause", "help", "leave"),
     "gpu": ("zoom", "next", "pause", "palette", "help", "leave"),
     "health": ("server_log", "down", "up", "zoom", "next", "pause", "help", "leave"),
@@ -138,7 +164,7 @@ def _binding(one: Key) -> Binding:
 def helpful(focused: str) -> list[tuple[str, list[Key]]]:
     """Return what the help screen lists while ``focused`` (a pane, or another screen) has the keys: titled groups."""
     if focused == "scene":
-        own = [*_of("scene"), key("rerun"), key("cancel"), key("copy")]
+        own = [*_of("scene"), key("rerun"), key("rerun_with"), key("cancel"), key("skip"), key("copy")]
         return [("This scene", own), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
     groups = [("Panes", _of("deck")), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
     own = _of(focused)
@@ -152,7 +178,8 @@ def _of(place: str) -> list[Key]:
 def names(keys: str) -> str:
     """Return all keys of a binding as a person reads them: ``?, f1``."""
     faces = {
-        "question_mark": "?", "slash": "/", "colon": ":", "escape": "esc", "pagedown": "PgDn", "pageup": "PgUp",
+        "question_mark": "?", "slash": "/", "colon": ":", "asterisk": "*", "escape": "esc",
+        "pagedown": "PgDn", "pageup": "PgUp",
         "left": "←", "right": "→", "up": "↑", "down": "↓",
     }  # fmt: skip
     return ", ".join(faces.get(one, one) for one in keys.split(","))
@@ -161,7 +188,8 @@ def names(keys: str) -> str:
 WHERE: dict[Place, str] = {
     "everywhere": "everywhere", "lists": "in every list", "deck": "panes", "scenes": "Scenes pane",
     "health": "Health pane", "log": "Log pane",
-    "server_log": "server's log", "scene": "scene screen", "leave": "leaving", "confirm": "question", "sheet": "help",
+    "server_log": "server's log", "scene": "scene screen", "leave": "leaving", "confirm": "question",
+    "form": "rerun form", "sheet": "help",
 }  # fmt: skip
 """Where a key holds, in words."""
 

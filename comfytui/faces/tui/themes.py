@@ -98,6 +98,7 @@ class Glyphs:
     failed: str
     cancelled: str
     skipped: str
+    mark: str
     short: str
     cursor: str
     dot: str
@@ -121,6 +122,7 @@ UNICODE = Glyphs(
     failed="✗",
     cancelled="⊘",
     skipped="»",
+    mark="•",
     short="!",
     cursor="▌",
     dot="·",
@@ -144,6 +146,7 @@ ASCII = Glyphs(
     failed="x",
     cancelled="/",
     skipped=">",
+    mark="*",
     short="!",
     cursor=">",
     dot="-",

@@ -1,5 +1,6 @@
 """A scene as one line of the queue: pure."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -26,6 +27,8 @@ _LOOKS: dict[ScenePhase, tuple[str, str, Role, Role]] = {
 
 STATE, TRY, FRAMES, TIME, DELTA = 12, 3, 7, 7, 9
 """Cells of the columns that do not stretch."""
+WITH_ETA = 28
+"""Cells that a bar needs before there is room for an estimate beside it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class Moment:
     glyphs: Glyphs
     run: Run | None
     progress: dict[str, Progress]
+    marks: Collection[str] = ()
+    eta: Callable[[str], str] = lambda _: ""
+    """How long until that scene is over, in words; empty where nobody knows."""
 
 
 @lru_cache(maxsize=64)
@@ -82,7 +88,8 @@ def row(scene: Scene, shape: Columns, moment: Moment, chosen: bool) -> Line:
     """Return ``scene`` as a line: state, id, title, attempt n/m, frames k/floor, time, node or outcome, VRAM."""
     sign, word, role, rest = _LOOKS[scene.phase]
     attempt = scene.chosen
-    spans: list[Span] = [(moment.glyphs.cursor if chosen else " ", "accent"), (" ", "text")]
+    marked = moment.glyphs.mark if scene.id in moment.marks else " "
+    spans: list[Span] = [(moment.glyphs.cursor if chosen else " ", "accent"), (marked, "key")]
     spans.append((left(f"{getattr(moment.glyphs, sign)} {word}", STATE), role))
     spans += [("  ", "text"), (left(safe(scene.id), shape.id), rest)]
     if shape.title:
@@ -160,21 +167,31 @@ def _delta(attempt: Attempt | None) -> str:
 def _happening(scene: Scene, attempt: Attempt | None, shape: Columns, moment: Moment) -> Line:
     match scene.phase:
         case "executing":
-            return _progress(moment.progress.get(scene.id), shape.now, moment.glyphs)
+            eta = moment.eta(scene.id)
+            end: Line = ((f"  {eta}", "dim"),) if eta and shape.now >= WITH_ETA + len(eta) else ()
+            return (*_progress(moment.progress.get(scene.id), shape.now - line_width(end), moment.glyphs), *end)
         case "collecting":
             expected = attempt.expected if attempt else None
             of = f" of {expected}" if expected is not None else ""
             return ((f"proving frames, {scene.frames}{of}", "dim"),)
         case "queued" | "planned":
-            return ((("on the server" if scene.phase == "queued" else "on its way"), "dim"),)
+            return (_with_eta("on the server" if scene.phase == "queued" else "on its way", scene, shape, moment),)
+        case "waiting" if scene.next_reason:
+            return ((f"again: {safe(scene.next_reason)}", "warn"),)
         case "waiting":
-            return ((f"again: {safe(scene.next_reason)}", "warn"),) if scene.next_reason else ()
+            return (_with_eta("", scene, shape, moment),)
         case _:
             said = outcome(scene, attempt, shape.now)
             delta = "" if shape.delta else _delta(attempt)
             if not delta or shape.now < len(said[0]) + len(delta) + 5:
                 return (said,)
             return (said, (right(f"{delta} MB", shape.now - len(said[0])), "dim"))
+
+
+def _with_eta(said: str, scene: Scene, shape: Columns, moment: Moment) -> Span:
+    eta = moment.eta(scene.id)
+    both = f"{said}, {eta}" if said and eta else said or eta
+    return (both if len(both) <= shape.now else said or eta), "dim"
 
 
 def _progress(sample: Progress | None, width: int, glyphs: Glyphs) -> Line:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.panes import scene_row
+from comfytui.faces.tui.panes.etas import Etas
 from comfytui.faces.tui.panes.line import Line
+from comfytui.faces.tui.panes.others import others_lines
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
-from comfytui.faces.tui.panes.scene_filter import matches
+from comfytui.faces.tui.panes.scene_order import SceneOrder
 from comfytui.faces.tui.view import View
 from comfytui.model.state import Scene
 
@@ -37,25 +39,33 @@ class Tally:
 
 
 class ScenesPane(Pane):
-    """Shows a row for each scene that the filter lets through."""
+    """Shows a row for each scene that the filter lets through, and under them the prompts of others."""
 
     BINDINGS = bindings("scenes")
-    filter_hint = "filter: words, state:failed, prompt:rain"
 
     def __init__(self, title: str) -> None:
         super().__init__(title, name="scenes")
         self.following = True
+        self.order = SceneOrder()
+        self.marks: frozenset[str] = frozenset()
         self._selected: str | None = None
+        self._other: int | None = None
+        """The chosen line among those of others, if it is one of them."""
         self._tally = Tally()
+        self._etas = Etas()
         self._shown: Sequence[int] = ()
-        self._shown_for: tuple[int, tuple[str, ...]] = (0, ())
 
     @property
     def selected(self) -> Scene | None:
         """The chosen scene, if there is any."""
-        if self.view is None or self._selected is None or self.picture.cursor is None:
+        if self.view is None or self._selected is None or self._other is not None or self.picture.cursor is None:
             return None
         return self.view.state.scene(self._selected)
+
+    @property
+    def marked(self) -> list[Scene]:
+        """The scenes that are marked, in the story's order."""
+        return [scene for scene in self.view.state.scenes if scene.id in self.marks] if self.view and self.marks else []
 
     def follow(self) -> None:
         """Keep the scene that executes selected, until a person moves."""
@@ -64,31 +74,34 @@ class ScenesPane(Pane):
 
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of the queue."""
-        scenes = view.state.scenes
+        scenes, server = view.state.scenes, view.state.server
         if self._tally.scenes is not scenes:
             self._tally = Tally.of(scenes)
-        self._choose_shown(scenes)
-        cursor = self._cursor(scenes)
-        if not self._shown:
-            return Picture(lines=_nothing(view, bool(self.terms)), note=self._note())
+        self._shown = shown = self.order.places(scenes, self.terms)
+        others = len(others_lines(server, view.glyphs, None))
+        cursor = self._cursor(scenes, others)
+        below = others_lines(server, view.glyphs, cursor - len(shown) if cursor is not None else None)
+        if not shown:
+            return Picture(lines=[*_nothing(view, bool(self.terms)), *below], note=self._note(), cursor=cursor)
         shape = scene_row.columns(width, self._tally.longest_id)
-        moment = scene_row.Moment(now=view.until, glyphs=view.glyphs, run=view.state.run, progress=view.state.progress)
-        shown = self._shown
+        moment = scene_row.Moment(
+            now=view.until, glyphs=view.glyphs, run=view.state.run, progress=view.state.progress, marks=self.marks,
+            eta=self._etas.at(view),
+        )  # fmt: skip
 
         def line(place: int) -> Line:
+            if place >= len(shown):
+                return below[place - len(shown)]
             return scene_row.row(scenes[shown[place]], shape, moment, place == cursor)
 
         head = (scene_row.head(shape),) if height > 3 else ()
-        return Picture(lines=Lazy(len(shown), line), head=head, note=self._note(), cursor=cursor)
+        return Picture(lines=Lazy(len(shown) + len(below), line), head=head, note=self._note(), cursor=cursor)
 
-    def _choose_shown(self, scenes: tuple[Scene, ...]) -> None:
-        if not self.terms:
-            self._shown = range(len(scenes))
-        elif self._shown_for != (id(scenes), self.terms):
-            self._shown = [place for place, scene in enumerate(scenes) if matches(scene, self.terms)]
-        self._shown_for = (id(scenes), self.terms)
-
-    def _cursor(self, scenes: tuple[Scene, ...]) -> int | None:
+    def _cursor(self, scenes: tuple[Scene, ...], others: int) -> int | None:
+        if self._other is not None and others and self._shown:
+            self._other = min(self._other, others - 1)
+            return len(self._shown) + self._other
+        self._other = None
         if not self._shown:
             return None
         if self.following:
@@ -121,8 +134,10 @@ class ScenesPane(Pane):
         parts += [((f"{failed:,} failed", "bad"),)] if failed else []
         parts += [((f"{rest:,} to go", "dim"),)] if rest else []
         spans = [span for place, part in enumerate(parts) for span in ((", " if place else " ", "dim"), *part)]
-        found = f" (filter: {len(self._shown):,})" if self.terms else ""
-        return (*spans, (f"{found} ", "accent"))
+        found = [f"filter: {len(self._shown):,}"] if self.terms else []
+        found += [f"{len(self.marks):,} marked"] if self.marks else []
+        found += [self.order.words] if self.order.words else []
+        return (*spans, (f" ({', '.join(found)}) " if found else " ", "accent"))
 
     # --- keys ----------------------------------------------------------------------------------------------------
 
@@ -134,19 +149,56 @@ class ScenesPane(Pane):
         """Select the first or the last scene."""
         self._select_row(len(self._shown) - 1 if last else 0)
 
+    def mark(self) -> None:
+        """Mark the selected scene, or take its mark away, and go on to the next."""
+        if (scene := self.selected) is not None:
+            self.marks ^= {scene.id}
+            self.move(1)
+
+    def mark_all(self) -> None:
+        """Mark every scene that is shown; where all of them are marked, take the marks away."""
+        if self.view is not None:
+            shown = {self.view.state.scenes[place].id for place in self._shown}
+            self.marks = self.marks - shown if shown <= self.marks else self.marks | shown
+            self.rebuild()
+
+    def clear_marks(self) -> None:
+        """Take all marks away."""
+        self.marks = frozenset()
+        self.rebuild()
+
+    def sort(self) -> None:
+        """Sort by the next thing."""
+        self.order.next_sort()
+        self.rebuild()
+
+    def turn_round(self) -> None:
+        """Sort the other way round."""
+        self.order.sort_by(self.order.sort, not self.order.turned)
+        self.rebuild()
+
+    def show_turns(self) -> None:
+        """Sort by the order of rendering."""
+        self.following = False
+        self.order.sort_by("turn")
+        self.rebuild()
+
     def _select_row(self, row: int) -> None:
         if self.view is None or not self._shown:
             return
         self.following = False
-        place = self._shown[max(0, min(row, len(self._shown) - 1))]
-        self._selected = self.view.state.scenes[place].id
+        row = max(0, min(row, len(self.picture.lines) - 1))
+        self._other = row - len(self._shown) if row >= len(self._shown) else None
+        if self._other is None:
+            self._selected = self.view.state.scenes[self._shown[row]].id
         self.rebuild()
 
 
 def _place_in(shown: Sequence[int], place: int) -> int | None:
-    if isinstance(shown, range):
-        return place if place < len(shown) else None
-    return shown.index(place) if place in shown else None
+    try:
+        return shown.index(place)
+    except ValueError:
+        return None
 
 
 def _nothing(view: View, filtered: bool) -> list[Line]:

@@ -202,6 +202,13 @@ class DeckScreen(LeanScreen[None]):
         elif self.pane.terms:
             self.pane.filter("")
             self.draw_bars()
+        else:
+            self.action_queue("clear_marks")
+
+    def action_queue(self, doing: str) -> None:
+        """Let the queue do one of the things that only this dashboard sees: mark, sort."""
+        getattr(self.scenes, doing)()
+        self.draw_bars()
 
     def action_filter(self) -> None:
         """Ask for a filter of the focused pane."""

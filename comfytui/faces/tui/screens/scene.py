@@ -52,7 +52,10 @@ class ScenePane(Pane):
 class SceneScreen(LeanScreen[None]):
     """Header, the scene's text, footer."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("scene", "lists"), *bindings_of("rerun", "cancel", "copy")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("scene", "lists"),
+        *bindings_of("rerun", "rerun_with", "cancel", "skip", "copy"),
+    ]
     AUTO_FOCUS = "#scene"
 
     def __init__(self, scene_id: str) -> None:
