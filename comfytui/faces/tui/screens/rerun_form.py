@@ -12,8 +12,8 @@ from textual.widgets import Input, TextArea
 
 from comfytui.faces.tui.bars import Bar
 from comfytui.faces.tui.keys import bindings, key
+from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.line import Line, join, safe
-from comfytui.faces.tui.themes import Ground
 from comfytui.model.commands import MAX_TEXT
 from comfytui.model.state import Scene
 from comfytui.model.story import MAX_SEED
