@@ -1,11 +1,12 @@
 """What the terminal can do, as far as the environment tells. Pure: nobody writes escape sequences to ask."""
 
+import os
 from collections.abc import Iterator, Mapping
 
 from comfytui.engine.doctor.finding import Finding, ok, unknown, warn
+from comfytui.faces.tui.layout import LEAST, too_small
+from comfytui.faces.tui.palettes import depth_of
 
-SMALLEST = (60, 15)
-"""Columns and rows of the smallest dashboard."""
 _PICTURES = {"iTerm.app": "iTerm2 images", "WezTerm": "iTerm2 images", "ghostty": "kitty graphics"}
 
 
@@ -24,26 +25,27 @@ def terminal(environ: Mapping[str, str], *, encoding: str, size: tuple[int, int]
     if multiplexer := _multiplexer(environ, name):
         yield ok("multiplexer", f"{multiplexer}: the dashboard can be detached with it, too")
     if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"):
-        yield ok("ssh", "over SSH: losing the connection stops no run")
+        yield ok("ssh", "over SSH: the dashboard spares the line (--no-ssh: it does not), and losing it stops no run")
     yield _graphics(environ, name)
 
 
 def _size(size: tuple[int, int]) -> Finding:
     told = f"{size[0]}x{size[1]}"
-    if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
-        return warn("terminal", f"{told} is too small for the dashboard", "Enlarge it to 60x15 or more.")
+    if too_small(*size):
+        remedy = f"Enlarge it to {LEAST[0]}x{LEAST[1]} or more."
+        return warn("terminal", f"{told} is too small for the dashboard", remedy)
     return ok("terminal", told)
 
 
 def _colours(environ: Mapping[str, str], name: str) -> Finding:
-    if "NO_COLOR" in environ:
-        return ok("colours", "NO_COLOR is set")
-    if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
-        return ok("colours", "truecolor")
-    if "256color" in name:
-        return ok("colours", "256 colours")
-    remedy = "Set COLORTERM=truecolor if it shows 24-bit colours."
-    return warn("colours", f"{name or 'a terminal without name'} tells no more than 16 colours", remedy)
+    match depth_of(environ, windows=os.name == "nt"):
+        case "many":
+            return ok("colours", "as many as a theme wants")
+        case "none":
+            return ok("colours", "none: NO_COLOR or TERM says so, and the dashboard is drawn without")
+        case _:
+            what = f"{name or 'a terminal without name'} tells of sixteen: the dashboard is drawn in those"
+            return warn("colours", what, "Set COLORTERM=truecolor if it shows more.")
 
 
 def _multiplexer(environ: Mapping[str, str], name: str) -> str:
