@@ -217,6 +217,12 @@ REGISTRY: dict[str, Entry] = {
     "report.no_runs": Entry(
         "There is no run to report on at {place}.", "Name run folders, a sweep, or a folder with runs in it."
     ),
+    "export.incomplete": Entry(
+        "The run {run} cannot be exported: {why}.", "Wait for its end, or `comfytui resume {run}` first."
+    ),
+    "metrics.port": Entry(
+        "Metrics cannot be served on 127.0.0.1:{port}: {why}.", "Choose another --metrics-port, or 0 for a free one."
+    ),
     # --- notifications -----------------------------------------------------------------------------------
     "notify.webhook": Entry(
         "The webhook was not told the news: {why}.",

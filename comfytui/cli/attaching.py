@@ -9,6 +9,7 @@ from typing import Any
 from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.clock import Clock, system_clock
 from comfytui.link.feeds import RunFeed
+from comfytui.model.feed import Feed
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import find_run
 from comfytui.records.sweepdir import SweepDir, is_sweep
@@ -35,17 +36,10 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
             return await launch_runner(run, clock, "rerun")
 
         feed = RunFeed(run.path, clock, journal=run.journal, launch=launch)
-        show(feed, clock, face, settings, title=f"comfytui {run.run_id}", owns_run=False)
+        show(_metered(feed, face), clock, face, settings, title=f"comfytui {run.run_id}", owns_run=False)
         return 0
-    import anyio
-
-    from comfytui.faces.headless import follow
-    from comfytui.faces.printer import Printer, to_stdout
-
     feed = RunFeed(run.path, clock, journal=run.journal, driven=lambda: holder_of(run) is not None, linger=False)
-    formatter = formatter_for(face, clock)
-    code = anyio.run(functools.partial(follow, feed.items(), formatter, Printer(to_stdout), while_read=True))
-    return code if formatter.state.run is not None else 1
+    return _in_lines(feed, face, clock)
 
 
 def _attach_sweep(sweep: SweepDir, face: Face, settings: Settings, clock: Clock) -> int:
@@ -53,14 +47,29 @@ def _attach_sweep(sweep: SweepDir, face: Face, settings: Settings, clock: Clock)
     from comfytui.link.sweep_feed import SweepFeed
 
     feed = SweepFeed(sweep, clock)
-    if not face.headless:
-        prepare_dashboard(settings)
-        show(feed, clock, face, settings, title=f"comfytui {sweep.sweep_id}", owns_run=False)
-        return 0
+    if face.headless:
+        return _in_lines(feed, face, clock)
+    prepare_dashboard(settings)
+    show(_metered(feed, face), clock, face, settings, title=f"comfytui {sweep.sweep_id}", owns_run=False)
+    return 0
+
+
+def _in_lines(feed: Feed, face: Face, clock: Clock) -> int:
+    """Tell ``feed`` in lines to its end, and return the exit code of its (last) run; 1 where there was none."""
     import anyio
 
     from comfytui.faces.headless import follow
     from comfytui.faces.printer import Printer, to_stdout
 
-    formatter = formatter_for(face, clock)
-    return anyio.run(functools.partial(follow, feed.items(), formatter, Printer(to_stdout), while_read=True))
+    formatter, items = formatter_for(face, clock), _metered(feed, face).items()
+    code = anyio.run(functools.partial(follow, items, formatter, Printer(to_stdout), while_read=True))
+    return code if formatter.state.run is not None else 1
+
+
+def _metered(feed: Feed, face: Face) -> Feed:
+    """Return ``feed``, with its metrics served where that was asked for."""
+    if face.metrics_port is None:
+        return feed
+    from comfytui.link.metrics import MeteredFeed
+
+    return MeteredFeed(feed, face.metrics_port)

@@ -6,7 +6,15 @@ from typing import Any, Literal
 import click
 
 from comfytui import __version__
-from comfytui.cli.flags import llm_flags, look_flags, output_flags, queue_flags, settings_flags, story_flags
+from comfytui.cli.flags import (
+    llm_flags,
+    look_flags,
+    metrics_flag,
+    output_flags,
+    queue_flags,
+    settings_flags,
+    story_flags,
+)
 from comfytui.settings.table import LLM
 
 _PLACES = ("server", "workflow", "output_dir", "runs_dir", "watch")
@@ -36,6 +44,7 @@ def comfytui(ctx: click.Context, /, **flags: Any) -> int | None:
 @settings_flags(*_PLACES)
 @queue_flags
 @look_flags
+@metrics_flag
 @output_flags
 @click.pass_context
 def demo(ctx: click.Context, /, **flags: Any) -> int:
@@ -53,6 +62,7 @@ def demo(ctx: click.Context, /, **flags: Any) -> int:
 @queue_flags
 @llm_flags
 @look_flags
+@metrics_flag
 @output_flags
 @click.pass_context
 def run(ctx: click.Context, /, story: Path | None, story_llm: bool, **flags: Any) -> int:
@@ -88,6 +98,7 @@ def new(ctx: click.Context, /, **flags: Any) -> int:
 @click.argument("run_name", metavar="[RUN]", required=False)
 @settings_flags("runs_dir")
 @look_flags
+@metrics_flag
 @output_flags
 @click.pass_context
 def attach(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
@@ -102,6 +113,7 @@ def attach(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
 @click.option("--plan", is_flag=True, default=None, help="Only tell what becomes of each scene; touch nothing.")
 @settings_flags("runs_dir")
 @look_flags
+@metrics_flag
 @output_flags
 @click.pass_context
 def resume(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
@@ -205,6 +217,7 @@ def node_remove(comfy_dir: Path) -> int:
 @settings_flags(*_PLACES)
 @queue_flags
 @look_flags
+@metrics_flag
 @output_flags
 @click.pass_context
 def sweep(ctx: click.Context, /, story: Path | None, **flags: Any) -> int:
@@ -232,6 +245,44 @@ def report(ctx: click.Context, /, places: tuple[Path, ...], gates: bool, **flags
 
 
 @comfytui.command()
+@click.argument("run_name", metavar="[RUN]", required=False)
+@click.option("--format", "form", type=click.Choice(["csv", "openmetrics"]), default="csv", show_default=True)
+@click.option("--out", metavar="FILE", help="Write it there instead of to standard output.")
+@settings_flags("runs_dir")
+@click.pass_context
+def export(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
+    """Give a run to other programs: a row a scene, or its metrics. RUN: its id or folder; else the latest."""
+    from comfytui.cli.exporting import export_run
+
+    return export_run(run_name, _with_group(ctx, flags))
+
+
+@comfytui.command()
+def config() -> int:
+    """Print every setting: its flag, its variable, its key in comfytui.toml, its default."""
+    from comfytui.cli.explaining import print_config
+
+    return print_config()
+
+
+@comfytui.command()
+@click.argument("codes", metavar="[CODE]...", nargs=-1)
+def errors(codes: tuple[str, ...]) -> int:
+    """Print what a failure means and what to do about it; without a CODE, of all of them."""
+    from comfytui.cli.explaining import print_errors
+
+    return print_errors(codes)
+
+
+@comfytui.command()
+def keys() -> int:
+    """Print the keys of the dashboard."""
+    from comfytui.cli.explaining import print_keys
+
+    return print_keys()
+
+
+@comfytui.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8188, show_default=True, help="0: a free one.")
 @click.option("--speed", type=click.Choice(["instant", "demo", "realistic"]), default="demo", show_default=True)
 @click.option("--comfyui-version", type=click.Choice(["0.3.64", "0.8.0"]), default="0.8.0", show_default=True)
@@ -247,20 +298,22 @@ def sim(**flags: Any) -> int:
 @comfytui.command(hidden=True)
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--reason", type=click.Choice(["run", "resume", "rerun"]), default="run")
-def runner(run_dir: Path, reason: Literal["run", "resume", "rerun"]) -> int:
+@metrics_flag
+def runner(run_dir: Path, reason: Literal["run", "resume", "rerun"], metrics_port: int | None) -> int:
     """Drive the run in RUN_DIR: the process behind a dashboard."""
     from comfytui.cli.driving import drive_detached
 
-    return drive_detached(run_dir, reason)
+    return drive_detached(run_dir, reason, metrics_port)
 
 
 @comfytui.command(hidden=True)
 @click.argument("sweep_dir", type=click.Path(path_type=Path))
-def sweeper(sweep_dir: Path) -> int:
+@metrics_flag
+def sweeper(sweep_dir: Path, metrics_port: int | None) -> int:
     """Drive the sweep in SWEEP_DIR: the process behind a dashboard."""
     from comfytui.cli.sweeper import drive_sweep_detached
 
-    return drive_sweep_detached(sweep_dir)
+    return drive_sweep_detached(sweep_dir, metrics_port)
 
 
 @comfytui.command(hidden=True)

@@ -23,6 +23,7 @@ from comfytui.faces.headless import OutputFormatter, follow
 from comfytui.faces.printer import Printer
 from comfytui.link.backlog import JournalBacklog
 from comfytui.link.hub import HubFeed
+from comfytui.link.metrics import HOST, metrics_served
 from comfytui.link.server import LinkServer
 from comfytui.model.commands import AnyCommand, Stop
 from comfytui.model.plan import RunPlan, ServerPlan
@@ -46,15 +47,21 @@ def credentials(server: ServerPlan | None = None) -> Credentials:
 
 
 def drive_in_foreground(
-    run: RunDir, plan: RunPlan, formatter: OutputFormatter, printer: Printer, reason: Reason = "run"
+    run: RunDir,
+    plan: RunPlan,
+    formatter: OutputFormatter,
+    printer: Printer,
+    reason: Reason = "run",
+    *,
+    metrics_port: int | None = None,
 ) -> int:
-    """Drive ``run`` here, tell it in lines, and return the exit code.
+    """Drive ``run`` here, tell it in lines, and return the exit code; serve its metrics where a port is given.
 
     The run goes on without its lines when nobody reads them or the terminal hangs up. The first interruption stops
     the run in good order, the second leaves at once (130). Raises ``Failure`` as :class:`Runner` does.
     """
 
-    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server))
+    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server), metrics_port=metrics_port)
     code = anyio.run(driving.drive, in_lines(formatter, printer), printer.close)
     if printer.busy:  # a reader that never reads would keep the interpreter from leaving
         os._exit(code)
@@ -75,19 +82,28 @@ def in_lines(formatter: OutputFormatter, printer: Printer) -> Telling:
     return tell
 
 
-def drive_detached(run_dir: Path, reason: Reason) -> int:
+def drive_detached(run_dir: Path, reason: Reason, metrics_port: int | None = None) -> int:
     """Drive the run in ``run_dir`` for faces that join over the link; return the exit code. Raises ``Failure``."""
     run = RunDir(run_dir.absolute())
     plan = read_plan(run)
-    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server))
+    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server), metrics_port=metrics_port)
     return anyio.run(driving.drive, None, lambda: None)
 
 
 class Driving:
     """One process' drive of one run, and what interrupts it."""
 
-    def __init__(self, run: RunDir, plan: RunPlan, reason: Reason, clock: Clock, secrets: Credentials) -> None:
-        self._run, self._plan, self._clock = run, plan, clock
+    def __init__(
+        self,
+        run: RunDir,
+        plan: RunPlan,
+        reason: Reason,
+        clock: Clock,
+        secrets: Credentials,
+        *,
+        metrics_port: int | None = None,
+    ) -> None:
+        self._run, self._plan, self._clock, self._metrics_port = run, plan, clock, metrics_port
         self._runner = Runner(run, plan, clock, secrets, reason)
         self._stopping = False
         self._driven = False
@@ -109,7 +125,9 @@ class Driving:
                     tasks.start_soon(tell, HubFeed(runner.hub, backlog, runner.command))
                 if herald is not None:
                     tasks.start_soon(herald.work)
-                async with link.open():
+                async with link.open(), metrics_served(self._metrics_port, lambda: runner.hub.state) as port:
+                    if port is not None:
+                        print(f"Metrics: http://{HOST}:{port}/metrics", file=sys.stderr, flush=True)
                     ended = await runner.drive()
                     self._driven = True
                 if herald is not None:

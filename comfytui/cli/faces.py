@@ -28,6 +28,8 @@ class Face:
     kind: Kind
     verbose: bool = False
     readonly: bool = False
+    metrics_port: int | None = None
+    """Where the process that follows the run serves its metrics; 0: on a free port."""
 
     @property
     def headless(self) -> bool:
@@ -40,7 +42,7 @@ def chosen_face(flags: Mapping[str, Any]) -> Face:
     kind: Kind = "json" if flags.get("as_json") else "lines" if flags.get("headless") else "dashboard"
     if kind == "dashboard" and not (_is_terminal(sys.stdin) and _is_terminal(sys.stdout)):
         raise Failure("terminal.none")
-    return Face(kind, bool(flags.get("verbose")), bool(flags.get("readonly")))
+    return Face(kind, bool(flags.get("verbose")), bool(flags.get("readonly")), flags.get("metrics_port"))
 
 
 def _is_terminal(stream: Any) -> bool:

@@ -59,6 +59,14 @@ def output_flags(command: Command) -> Command:
     )(command)
 
 
+def metrics_flag(command: Command) -> Command:
+    """Give ``command`` the flag of the metrics endpoint."""
+    words = "Serve OpenMetrics at 127.0.0.1:PORT/metrics meanwhile; 0: on a free port."
+    return click.option(
+        "--metrics-port", type=click.IntRange(0, 65535), metavar="PORT", default=None, help=words
+    )(command)  # fmt: skip
+
+
 def _option(setting: Setting) -> Callable[[Command], Command]:
     if setting.kind == "switch":
         return click.option(f"{setting.flag}/--no-{setting.flag[2:]}", setting.name, default=None, help=setting.help)

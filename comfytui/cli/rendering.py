@@ -73,7 +73,9 @@ def in_lines(run: RunDir, plan: RunPlan, face: Face, clock: Clock, reason: Reaso
     from comfytui.cli.driving import drive_in_foreground
     from comfytui.faces.printer import Printer, to_stdout
 
-    return drive_in_foreground(run, plan, formatter_for(face, clock), Printer(to_stdout), reason)
+    return drive_in_foreground(
+        run, plan, formatter_for(face, clock), Printer(to_stdout), reason, metrics_port=face.metrics_port
+    )
 
 
 def in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock, reason: Reason) -> int:
@@ -83,7 +85,7 @@ def in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock, reas
     from comfytui.link.feeds import RunFeed
     from comfytui.link.launch import answering, launch_runner, start_runner
 
-    runner = start_runner(run, reason)
+    runner = start_runner(run, reason, face.metrics_port)
     try:
         import textual.app  # noqa: F401  (while the runner starts)
 

@@ -19,7 +19,11 @@ from comfytui.records.sweepdir import SweepDir, read_progress, read_sweep
 
 
 async def drive_with(
-    sweep: SweepDir, clock: Clock, telling: Callable[[], Telling | None], on_hangup: Callable[[], None]
+    sweep: SweepDir,
+    clock: Clock,
+    telling: Callable[[], Telling | None],
+    on_hangup: Callable[[], None],
+    metrics_port: int | None = None,
 ) -> int:
     """Drive what is left of ``sweep``; ``telling`` makes what tells one run in lines, if anybody wants to know.
 
@@ -28,7 +32,7 @@ async def drive_with(
     """
 
     async def drive(run: RunDir, plan: RunPlan, reason: Reason) -> RunResult:
-        driving = Driving(run, plan, reason, clock, credentials(plan.server))
+        driving = Driving(run, plan, reason, clock, credentials(plan.server), metrics_port=metrics_port)
         code = await driving.drive(telling(), on_hangup)
         return RunResult(code, finished=driving.finished)
 
@@ -55,9 +59,9 @@ def ending(sweep: SweepDir, driven: int, clock: Clock) -> tuple[int, Report | No
     return (0 if well else 1), report
 
 
-def drive_sweep_detached(folder: Path) -> int:
+def drive_sweep_detached(folder: Path, metrics_port: int | None = None) -> int:
     """Drive the sweep in ``folder`` for dashboards that look on, write its report, and return its exit code."""
     sweep, clock = SweepDir(folder.absolute()), system_clock()
-    driven = anyio.run(drive_with, sweep, clock, lambda: None, lambda: None)
+    driven = anyio.run(drive_with, sweep, clock, lambda: None, lambda: None, metrics_port)
     code, _ = ending(sweep, driven, clock)
     return code

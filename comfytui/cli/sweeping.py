@@ -96,7 +96,7 @@ def _in_lines(sweep: SweepDir, face: Face, clock: Clock) -> int:
     def telling() -> Telling:
         return in_lines(formatter_for(face, clock), printer)
 
-    driven = anyio.run(drive_with, sweep, clock, telling, printer.close)
+    driven = anyio.run(drive_with, sweep, clock, telling, printer.close, face.metrics_port)
     code, report = ending(sweep, driven, clock)
     if report is not None:
         words = report_summary(report, sweep.path)
@@ -111,7 +111,7 @@ def _in_dashboard(sweep: SweepDir, face: Face, settings: Settings, clock: Clock)
     from comfytui.link.launch import start_sweeper
     from comfytui.link.sweep_feed import SweepFeed
 
-    process = start_sweeper(sweep)
+    process = start_sweeper(sweep, face.metrics_port)
     left = show(SweepFeed(sweep, clock), clock, face, settings, title=f"comfytui {sweep.sweep_id}", owns_run=True)
     if left == "stopped":
         return INTERRUPTED

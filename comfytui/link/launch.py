@@ -60,8 +60,11 @@ async def launch_runner(run: RunDir, clock: Clock, reason: Literal["run", "resum
     return launched.process.pid
 
 
-def start_runner(run: RunDir, reason: Literal["run", "resume", "rerun"]) -> Launched:
-    """Start a runner for ``run`` and return at once. Raises ``Failure`` ``run.unwritable``."""
+def start_runner(run: RunDir, reason: Literal["run", "resume", "rerun"], metrics_port: int | None = None) -> Launched:
+    """Start a runner for ``run``, which serves metrics where a port is given, and return at once.
+
+    Raises ``Failure`` ``run.unwritable``.
+    """
     reap()
     path = run.logs / "runner.log"
     with writing(run.path):
@@ -69,15 +72,21 @@ def start_runner(run: RunDir, reason: Literal["run", "resume", "rerun"]) -> Laun
         journal_size = run.journal.stat().st_size if run.journal.exists() else 0
         with path.open("ab") as log:
             start = log.tell()
-            process = start_detached(["runner", str(run.path), "--reason", reason], run.path.parent, log)
+            process = start_detached(
+                ["runner", str(run.path), "--reason", reason, *_metrics(metrics_port)], run.path.parent, log
+            )
     return Launched(process, run.path, path, start, journal_size)
 
 
-def start_sweeper(sweep: SweepDir) -> "subprocess.Popen[bytes]":
+def _metrics(port: int | None) -> list[str]:
+    return [] if port is None else ["--metrics-port", str(port)]
+
+
+def start_sweeper(sweep: SweepDir, metrics_port: int | None = None) -> "subprocess.Popen[bytes]":
     """Start the process that drives ``sweep`` and return at once. Raises ``Failure`` ``run.unwritable``."""
     reap()
     with writing(sweep.path), sweep.log.open("ab") as log:
-        return start_detached(["sweeper", str(sweep.path)], sweep.path.parent, log)
+        return start_detached(["sweeper", str(sweep.path), *_metrics(metrics_port)], sweep.path.parent, log)
 
 
 async def answering(launched: Launched, clock: Clock) -> None:

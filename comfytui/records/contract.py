@@ -71,7 +71,18 @@ the run validates.
 _NOTES = """\
 ## Fallback notes
 
-`System.FallbackNotes` has one note for each thing that did not go the first way. Other tools know these, word for word:
+`System.FallbackNotes` has one note for each thing that did not go the first way. It is empty when everything did: GPU
+name and VRAM came from `/system_stats`, before and after. Otherwise it says what was asked instead, or why a figure is
+`null`; no figure is ever missing without a note. Notes never make an attempt fail. They are kept of the best attempt,
+like every other figure, and stand behind `fallback=` in the Telemetry line of the summary.
+
+- **unavailable**: `/system_stats` gave no usable answer at that moment.
+- **present but missing VRAM**: it answered, but told no memory of the device.
+- **used nvml fallback**, **used nvidia-smi fallback**: this machine's driver was asked, in that order. It answers only
+  where the server runs on this machine; a figure of another machine's GPU is never taken for it.
+- a note without a fallback: nobody could answer, and the VRAM fields of that moment are `null`.
+
+Other tools know these, word for word:
 """
 
 _WORDS: dict[Any, str] = {
