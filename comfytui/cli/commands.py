@@ -73,6 +73,8 @@ def run(ctx: click.Context, /, story: Path | None, story_llm: bool, **flags: Any
         raise click.UsageError("Give either a STORY or --story-llm.", ctx)
     if story is None:
         return run_told(_with_group(ctx, flags))
+    if flags["scenes"] is not None or flags["idea"] is not None:
+        raise click.UsageError("--scenes and --idea belong to --story-llm; the story has its own.", ctx)
     return run_story(story, _with_group(ctx, flags))
 
 

@@ -34,9 +34,7 @@ def story_flags(command: Command) -> Command:
     """Give ``command`` the flags that say what a story is to be."""
     return _decorated(
         [
-            click.option(
-                "--scenes", type=click.IntRange(1, 100), default=3, show_default=True, help="Scenes of the story."
-            ),
+            click.option("--scenes", type=click.IntRange(1, 100), metavar="N", help="Scenes of the story. [3]"),
             click.option("--idea", metavar="TEXT", help="What the story is about."),
         ]
     )(command)

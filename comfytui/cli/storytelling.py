@@ -25,6 +25,7 @@ from comfytui.untrusted import plain
 
 FILE_NAME = "story.json"
 TEMPLATES = "comfytui templates"
+DEFAULT_SCENES = 3
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -68,7 +69,9 @@ def story_for_run(flags: Mapping[str, Any], settings: Settings) -> Made:
 
 def request_of(flags: Mapping[str, Any]) -> StoryRequest:
     """Return what the flags ``scenes`` and ``idea`` ask for."""
-    return StoryRequest(scenes=flags["scenes"], idea=plain(flags.get("idea") or "", LONGEST_IDEA).strip())
+    return StoryRequest(
+        scenes=flags.get("scenes") or DEFAULT_SCENES, idea=plain(flags.get("idea") or "", LONGEST_IDEA).strip()
+    )
 
 
 def provider_of(llm: LlmSettings) -> Provider | None:

@@ -117,7 +117,14 @@ class StoryArtifact(ContractStruct, frozen=True, kw_only=True):
     file: Annotated[str, says("the run's copy of the story file; empty for none")]
     scene_count: Annotated[Count, says("scenes in the story, rendered or not")]
     story_dir: Annotated[str, says("where the copies are")]
-    llm: Annotated[dict[str, Any] | None, says("the model that was asked for the story; null for none")]
+    llm: Annotated[
+        dict[str, Any] | None,
+        says(
+            "the model that was asked for the story, as older story files tell it: enabled, status (success, error), "
+            "providerUrl, requestFormat, model, seed, temperature, scenesRequested, scenesReceived, structuredOutput "
+            "(json_schema, plain), error, startedAt, completedAt, durationMs; the unknown is left out; null for none"
+        ),
+    ]
     health_check: Annotated[HealthCheck | None, says("the model's health; null when none was asked")]
     warnings: Annotated[tuple[str, ...], says("what is odd about the story")]
 

@@ -23,6 +23,7 @@ from comfytui.model.artifact import (
     SuiteLogs,
     SuiteRecord,
 )
+from comfytui.model.llm import HealthCheck
 from comfytui.model.telemetry import (
     CONTRACT_VERSION,
     FALLBACK_NOTES,
@@ -40,6 +41,7 @@ SECTIONS: tuple[tuple[str, type[ContractStruct]], ...] = (
     ("Telemetry.ExecutionError", ExecutionFailure),
     ("artifact-metadata.json", ArtifactMetadata),
     ("Story", StoryArtifact),
+    ("Story.HealthCheck", HealthCheck),
     ("QueueConfig", QueueConfig),
     ("Scenes[]: also scene.json", SceneArtifact),
     ("Scenes[].HistoryPollLog[]", HistoryPoll),
@@ -64,8 +66,8 @@ come from ONE attempt, the best: the most frames proven whole, then success over
 different attempts are never mixed; `AttemptSummaries` has an entry for each of them.
 
 `FrameCount` counts frames that are proven whole. `Success` is ComfyUI's report of success for that attempt and at least
-one such frame; `MeetsFrameFloor` is `FrameCount >= FrameFloor`. A run exits with 0 only when every scene has both, and
-the run validates.
+one such frame; `MeetsFrameFloor` is `FrameCount >= FrameFloor`. A run exits with 0 only when every scene has both,
+every check suite passed, and the run validates.
 """
 
 _NOTES = """\

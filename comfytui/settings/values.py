@@ -186,7 +186,8 @@ def _address(text: str, example: str, about_logins: str) -> str:
     if not parts.hostname or " " in url or port == 0:
         raise Unusable(f"{shown(text)} is no address; it looks like {example}")
     if parts.query or parts.fragment:
-        raise Unusable(f"{shown(text)} has something after a ? or #; only host, port and path are taken")
+        told = shown(re.split("[?#]", text)[0])  # what follows may be a key
+        raise Unusable(f"{told} has something after a ? or #; only host, port and path are taken")
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 

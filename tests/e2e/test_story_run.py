@@ -126,9 +126,3 @@ def test_a_model_that_is_not_there_stops_the_run_before_anything_is_made(tmp_pat
     assert done.returncode == 2
     assert "[llm.unhealthy]" in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_needs_one_story(tmp_path: Path) -> None:
-    for words in ([], ["story.json", "--story-llm"]):
-        done = comfytui("run", *words, "--headless", cwd=tmp_path)
-        assert (done.returncode, "either a STORY or --story-llm" in done.stderr) == (2, True)

@@ -18,6 +18,7 @@ def read(outcome: Outcome) -> tuple[OldSummary, Any]:
 
 
 async def test_a_troubled_run_is_read_by_old_tools(stage: Stage) -> None:
+    stage.policy = QueuePolicy(max_wait_seconds=30, post_execution_timeout_seconds=5)
     outcome = await stage.play(
         f.NodeError(nth=1, message="tensor | mismatch\nin two lines"),
         f.FewerFrames(prefix="*scene-002*", keep=2),

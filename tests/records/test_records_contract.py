@@ -24,6 +24,7 @@ NAMES = {
     "ArtifactMetadata": """
         RunId Timestamp RunDir Story QueueConfig Scenes Suites VitestLogs Archive ContractVersion""",
     "StoryArtifact": "Id Logline DirectorsVision Generator File SceneCount StoryDir LLM HealthCheck Warnings",
+    "HealthCheck": "Status Url Override Models Error Timestamp Skipped SkipReason",
     "QueueConfig": """
         SceneRetryBudget HistoryMaxWaitSeconds HistoryPollIntervalSeconds HistoryMaxAttempts
         PostExecutionTimeoutSeconds""",

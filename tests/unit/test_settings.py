@@ -179,6 +179,12 @@ def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
         ("server", "http://box/?a=1", "something after a ? or #"),
         ("server", "http://me:hidden@box", "a login does not belong in an address; set COMFYTUI_TOKEN"),
         ("server", "http://me:hidden@box:x", "'box:x' is no address"),
+        ("llm", "http://me:hidden@box", "a login does not belong in an address; it is recorded in every run"),
+        ("llm", "http://box/?key=hidden", "something after a ? or #"),
+        ("llm_request_format", "ollama", "'ollama' is none of direct-json, openai-chat"),
+        ("llm_temperature", "2.5", "2.5 is more than 2"),
+        ("llm_timeout_ms", "0", "0 is less than 1"),
+        ("llm_seed", "-1", "-1 is less than 0"),
     ],
 )
 def test_a_bad_value_is_told_with_its_flag_and_why(name: str, text: str, why: str, tmp_path: Path) -> None:

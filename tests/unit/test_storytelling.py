@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -243,3 +244,18 @@ def test_the_doctor_says_how_many_models_there_are() -> None:
         )
     )  # fmt: skip
     assert (found.verdict, found.what) == ("ok", f"{BASE}/v1/models lists 1 model")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "either a STORY or --story-llm"),
+        (["story.json", "--story-llm"], "either a STORY or --story-llm"),
+        (["story.json", "--idea", "a fox"], "--scenes and --idea belong to --story-llm"),
+        (["story.json", "--scenes", "4"], "--scenes and --idea belong to --story-llm"),
+    ],
+)
+def test_a_run_has_one_story(words: list[str], why: str) -> None:
+    done = CliRunner().invoke(comfytui, ["run", *words, "--headless"], standalone_mode=False)
+    assert isinstance(done.exception, click.UsageError)
+    assert why in str(done.exception)
