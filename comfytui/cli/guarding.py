@@ -1,5 +1,6 @@
 """``comfytui sentinel``: done markers for other consumers, written for sequences that are proven complete."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -7,7 +8,8 @@ import click
 import msgspec
 
 from comfytui.cli.endings import INTERRUPTED
-from comfytui.clock import system_clock
+from comfytui.cli.interruptions import interruptions
+from comfytui.clock import Clock, system_clock
 from comfytui.engine.frames.sentinel import Word, keep_watch, look_once
 from comfytui.errors import Failure
 from comfytui.faces.headless import json_line
@@ -32,11 +34,14 @@ def keep_sentinel(folder: Path, rest: float, *, once: bool, as_json: bool) -> in
 
     if once:
         return 1 if anyio.run(look_once, folder, rest, clock, tell) else 0
-    try:
-        anyio.run(keep_watch, folder, rest, clock, tell)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+    anyio.run(_until_interrupted, folder, rest, clock, tell)
+    return INTERRUPTED
+
+
+async def _until_interrupted(folder: Path, rest: float, clock: Clock, tell: Callable[[Word], object]) -> None:
+    """Keep watch until somebody ends it; a marker that is being written is finished first."""
+    with anyio.CancelScope() as watching, interruptions(watching.cancel, watching.cancel):
+        await keep_watch(folder, rest, clock, tell)
 
 
 def in_words(word: Word) -> str:

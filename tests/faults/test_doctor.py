@@ -257,6 +257,23 @@ async def test_a_folder_here_that_only_looks_like_the_servers_is_doubted(ward: W
     assert [(found.verdict, "come over HTTP" in found.what) for found in ward.of("output folder")] == [("warn", True)]
 
 
+async def test_a_server_elsewhere_is_proven_over_http_and_what_stays_there_is_told(ward: Ward) -> None:
+    ward.sick(told(STATS), Answered(path="/internal/folder_paths", status=404))
+    await ward.examine()
+    (output,), (left,) = ward.of("output folder"), ward.of("cleaning up")
+    assert (output.verdict, "came over HTTP, whole" in output.what) == ("ok", True)
+    (folder,) = ward.output.iterdir()
+    assert left.what.startswith(f"{folder.name}/smoke_00001_.png stays")
+
+
+async def test_a_failure_of_one_check_keeps_no_other_from_being_made(ward: Ward) -> None:
+    ward.sick(Answered(path="/prompt", method="GET"), Answered(path="/object_info/*"))
+    await ward.examine()
+    assert {found.check for found in ward.findings if found.verdict == "fail"} == {"nodes", "queue"}
+    assert [found.verdict for found in ward.of("smoke prompt")] == ["unknown"], "a queue that nobody knows is not used"
+    assert ward.of("disk space")
+
+
 @pytest.mark.parametrize(("free", "verdict"), [(1 << 20, "fail"), (16 << 20, "warn"), (None, "warn"), (1 << 40, "ok")])
 async def test_a_full_disk(ward: Ward, monkeypatch: pytest.MonkeyPatch, free: int | None, verdict: str) -> None:
     monkeypatch.setattr(places, "free_bytes", lambda _: free)

@@ -59,10 +59,9 @@ async def smoke(
     Raises ``Failure`` for requests that fail.
     """
     prompt_id, folder = str(uuid.uuid4()), f"{_FOLDER}{secrets.token_hex(6)}"
-    values = Values(prefix=f"{folder}/smoke", prompt="", seed=secrets.randbelow(2**24), frame_count=1)
     made: list[Path | str] = []
     try:
-        seen = await _rendered(http, clock, prompt_id, render(load_workflow("smoke"), values), patience)
+        seen = await _rendered(http, clock, prompt_id, folder, patience)
         if isinstance(seen, Finding):
             tell(seen)
             return
@@ -86,9 +85,9 @@ async def smoke(
             tell(ok("cleaning up", what))
 
 
-async def _rendered(
-    http: ComfyHttp, clock: Clock, prompt_id: str, graph: dict[str, object], patience: float
-) -> Seen | Finding:
+async def _rendered(http: ComfyHttp, clock: Clock, prompt_id: str, folder: str, patience: float) -> Seen | Finding:
+    values = Values(prefix=f"{folder}/smoke", prompt="", seed=secrets.randbelow(2**24), frame_count=1)
+    graph = render(load_workflow("smoke"), values)
     sent = clock.now()
     until = clock.monotonic() + patience
     reply = await http.submit(graph, prompt_id, uuid.uuid4().hex)
@@ -99,7 +98,7 @@ async def _rendered(
         )
     while (entry := await http.history(prompt_id)) is None:
         if clock.monotonic() >= until:
-            what = f"a picture without any model was not rendered within {patience:g} s"
+            what = f"a picture without any model was not rendered within {patience:g} s, and may yet land in {folder}"
             return fail(_CHECK, what, "Look at the server's queue and its log: it takes prompts and executes none.")
         await clock.sleep(LOOK_EVERY)
     if entry.outcome != "success":
