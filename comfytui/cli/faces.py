@@ -80,6 +80,7 @@ def show(feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str
     """Show the dashboard until it is left, and return how."""
     from comfytui.faces.tui.app import Dashboard
     from comfytui.faces.tui.options import DashboardOptions, sparing
+    from comfytui.faces.tui.outside import calls_for
     from comfytui.faces.tui.palettes import depth_of, theme_for
 
     options = DashboardOptions(
@@ -88,6 +89,13 @@ def show(feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str
         theme=theme_for(depth_of(os.environ, windows=os.name == "nt"), settings.theme),
         ascii=settings.ascii,
         title=title,
+        calls=calls_for(
+            os.environ,
+            bell=settings.notify.bell,
+            desktop=settings.notify.desktop,
+            title=settings.notify.title,
+            kinds=settings.notify.events,
+        ),
     )
     if settings.ssh:
         options = sparing(options)

@@ -9,8 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from textual.app import App, SystemCommand
-from textual.filter import Monochrome, NoColor
+from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -21,11 +20,11 @@ from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.mailbox import Mailbox, Urgency
 from comfytui.faces.tui.options import DashboardOptions, Leaving
 from comfytui.faces.tui.orders import Orders
-from comfytui.faces.tui.palettes import MONO, PALETTES
+from comfytui.faces.tui.outside import Outside
 from comfytui.faces.tui.panes.line import Role
-from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.screens.deck import DeckScreen
-from comfytui.faces.tui.themes import ASCII, UNICODE, textual_theme
+from comfytui.faces.tui.themed import ThemedApp
+from comfytui.faces.tui.themes import ASCII, UNICODE
 from comfytui.faces.tui.view import Resumed, View, Viewing
 from comfytui.model import commands
 from comfytui.model.eta import Known, learn
@@ -39,7 +38,7 @@ BATCH = 256
 MESSAGE_SECONDS = 6.0
 
 
-class Dashboard(App[Leaving]):
+class Dashboard(ThemedApp[Leaving]):
     """The terminal face of a run. :meth:`run` returns how it was left."""
 
     CSS_PATH = Path("theme.tcss")
@@ -48,12 +47,13 @@ class Dashboard(App[Leaving]):
     COMMAND_PALETTE_BINDING = "ctrl+p"
 
     def __init__(self, feed: Feed, clock: Clock, options: DashboardOptions | None = None) -> None:
-        super().__init__()
-        self.feed, self.clock = feed, clock
         self.options = options or DashboardOptions()
+        super().__init__(self.options.theme)
+        self.feed, self.clock = feed, clock
         self.ascii = self.options.ascii
         self.mailbox = Mailbox(clock)
         self.actions, self.orders = Actions(self), Orders(self)
+        self.outside = Outside(self.options.calls, self._to_terminal)
         self.paused = False
         self.leaving: Leaving | None = None
         self.deck = DeckScreen()
@@ -62,12 +62,6 @@ class Dashboard(App[Leaving]):
         self._painted_at = 0.0
         self._hush: Timer | None = None
         self._sent: set[str] = set()
-        for palette in PALETTES.values():
-            self.register_theme(textual_theme(palette))
-        self.theme = self.options.theme
-        self._filters = [one for one in self._filters if not isinstance(one, Monochrome | NoColor)]
-        if self.theme == MONO.name:  # instead of what Textual does of itself under NO_COLOR: greys
-            self._filters.append(NoColor())
 
     def get_default_screen(self) -> Screen[None]:
         """Return the deck as the first screen."""
@@ -76,9 +70,18 @@ class Dashboard(App[Leaving]):
     def on_mount(self) -> None:
         """Begin to read the feed once the empty deck is on the screen."""
         self.title = self.options.title
+        self.outside.begin()
         self.paint()
         self.set_interval(self.options.clock_every, self._tick, name="clock")
         self.call_after_refresh(lambda: self.run_worker(self._follow(), group="feed", exit_on_error=False))
+
+    def on_unmount(self) -> None:
+        """Leave the terminal as it was."""
+        self.outside.end()
+
+    def _to_terminal(self, sequence: str) -> None:
+        if self._driver is not None:
+            self._driver.write(sequence)
 
     # --- from the feed to the screen -----------------------------------------------------------------------------
 
@@ -144,6 +147,9 @@ class Dashboard(App[Leaving]):
         self._painted_at = self.clock.monotonic()
         if (force or not self.paused) and isinstance(self.screen, Viewing):
             self.screen.look(self.view())
+        self.outside.entitle(self.view())
+        news, self.mailbox.news = self.mailbox.news, []
+        self.outside.call(news)
         answers, self.mailbox.answers = self.mailbox.answers, []
         for answer in answers:
             self._answered(answer)
@@ -254,12 +260,3 @@ class Dashboard(App[Leaving]):
 
         super().action_command_palette()
         self.call_after_refresh(lambda: calm(self.screen))
-
-    def use_theme(self, name: str) -> None:
-        """Draw everything in the theme of that name."""
-        self.theme = name
-        self.call_after_refresh(self._redraw)
-
-    def _redraw(self) -> None:
-        for list_ in self.screen.query(LineList):
-            list_.redraw()

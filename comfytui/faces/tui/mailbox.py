@@ -7,6 +7,7 @@ from comfytui.faces.tui.view import Lane
 from comfytui.model.events import CommandAnswered, Fact
 from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold
+from comfytui.model.news import News, news_of
 from comfytui.model.state import State
 
 Urgency = Literal["later", "sample", "fact", "now"]
@@ -14,12 +15,16 @@ Urgency = Literal["later", "sample", "fact", "now"]
 
 
 class Mailbox:
-    """The dashboard's own fold of the feed. ``answers`` holds what runners said to commands, until it is shown."""
+    """The dashboard's own fold of the feed.
+
+    ``answers`` holds what runners said to commands, and ``news`` what happened live, until they are shown.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.state = State()
         self.lane = Lane()
         self.answers: list[CommandAnswered] = []
+        self.news: list[News] = []
         self._clock = clock
 
     def take(self, item: FeedItem) -> Urgency:
@@ -37,6 +42,8 @@ class Mailbox:
         self.state = fold(before, item)
         if not self.lane.caught_up or self.state is before:
             return "later"
+        if self.lane.live and (news := news_of(item.event, self.state)) is not None:
+            self.news.append(news)
         if isinstance(item.event, CommandAnswered):
             self.answers.append(item.event)
             return "now"  # somebody pressed a key and waits

@@ -1,9 +1,10 @@
 """What the dashboard is told when it starts, and how it says that it was left."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Literal
 
+from comfytui.faces.tui.outside import Calls
 from comfytui.faces.tui.palettes import DEFAULT_THEME
 
 Leaving = Literal["detached", "stopped", "ended"]
@@ -29,6 +30,8 @@ class DashboardOptions:
     clock_every: float = 1.0
     """Seconds between two paintings for time that only went by."""
     mouse: bool = True
+    calls: Calls = field(default_factory=Calls)
+    """How a person is called who is not looking."""
 
 
 def sparing(options: DashboardOptions) -> DashboardOptions:
