@@ -73,7 +73,7 @@ class LeanScreen(Screen[Result]):
         if too_small(*self.app.size):
             from comfytui.faces.tui.screens.small import cover
 
-            cover(self.app)
+            self.call_after_refresh(cover, self.app)  # what waits for this screen is done before it is covered
 
 
 @lru_cache(maxsize=512)
