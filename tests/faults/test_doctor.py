@@ -205,6 +205,7 @@ def no_output() -> Workflow:
 @pytest.fixture
 def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ward:
     monkeypatch.setattr(smoke, "SHARE_WAIT", 0.3)
+    monkeypatch.setattr(smoke, "LOOK_EVERY", 0.02)
     return Ward(tmp_path)
 
 

@@ -27,7 +27,7 @@ from comfytui.sources.frames.folder import stamp
 from comfytui.sources.frames.verify import Prover, prove
 from comfytui.untrusted import inside, plain
 
-LOOK_EVERY = 0.2
+LOOK_EVERY = 0.1
 """Seconds between two looks."""
 SHARE_WAIT = 3.0
 """Seconds that a file may take to show on a share of the network."""
