@@ -5,7 +5,16 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from comfytui.model.report import PARTS, Rate, Report
-from comfytui.records.report.words import changes, figure, run_row, scene_row, trends, values_words
+from comfytui.records.report.words import (
+    changes,
+    figure,
+    frame_rows,
+    missing_fields,
+    run_row,
+    scene_row,
+    trends,
+    values_words,
+)
 from comfytui.untrusted import plain
 
 PICTURES = (
@@ -85,6 +94,11 @@ def _tables(report: Report) -> Iterator[str]:
     counted += [*((note, count) for note, count in report.fallback_notes.items())]
     yield "<h2>Exit reasons, statuses, fallback notes</h2>"
     yield _table(["what", "scenes"], [[word, str(count)] for word, count in counted])
+    if missing := missing_fields(report):
+        yield "<h2>Telemetry fields that were not told</h2>"
+        yield _table(["field", "scenes"], [[name, str(count)] for name, count in missing.items()])
+    yield "<h2>Proven frames of each scene</h2>"
+    yield _table(["scene", "readings", "least", "p50", "most"], frame_rows(report))
     if report.vram:
         yield "<h2>Free VRAM from scene to scene</h2>" + _list(trends(report))
     if report.baseline is not None:

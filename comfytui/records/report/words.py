@@ -1,5 +1,6 @@
 """A report in words: for the terminal, with small pictures of its own, and in Markdown."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ def report_lines(report: Report, folder: Path | None) -> list[str]:
         f"Requeued: {rate_words(report.requeued)}; {report.attempts} attempts in all",
         f"Exit reasons: {counts_words(report.exit_reasons)}",
         f"Telemetry: {rate_words(report.telemetry)} of the required fields",
+        *([f"  not told: {counts_words(missing_fields(report))}"] if missing_fields(report) else []),
+        f"Frames: {', '.join(f'{row[0]} {row[2]} to {row[4]}' for row in frame_rows(report)[:12]) or 'none'}",
         f"Fallback notes: {counts_words(report.fallback_notes)}",
         f"Durations: {spread_words(report.seconds)}",
     ]
@@ -72,6 +75,12 @@ def _markdown(report: Report) -> Iterator[str]:
     for title, counted in (("Exit reasons", report.exit_reasons), ("Statuses", report.statuses)):
         yield f"\n## {title}\n\n| | scenes |\n|---|---|"
         yield from (f"| {_cell(word)} | {count} |" for word, count in counted.items())
+    yield "\n## Proven frames of each scene\n\n| scene | readings | least | p50 | most |\n|---|---|---|---|---|"
+    for row in frame_rows(report):
+        yield "| " + " | ".join(_cell(part) for part in row) + " |"
+    if missing := missing_fields(report):
+        yield "\n## Telemetry fields that were not told\n"
+        yield from (f"- {_cell(name)}: {count}" for name, count in missing.items())
     yield "\n## Fallback notes\n"
     yield from (
         (f"- {_cell(note)}: {count}" for note, count in report.fallback_notes.items())
@@ -121,6 +130,20 @@ def run_row(report: Report, run: RunFigures) -> list[str]:
     well = sum(scene.well for scene in report.scenes if scene.run_id == run.run_id)
     code = "not recorded" if run.exit_code is None else str(run.exit_code)
     return [run.run_id, code, f"{well}/{run.planned}", str(run.frames), str(run.requeued), values_words(run.values)]
+
+
+def frame_rows(report: Report) -> list[list[str]]:
+    """Return a row for each scene id: how many runs tell its frames, the least, the median, the most."""
+    return [
+        [name, str(spread.count), *(_or_unknown(value) for value in (spread.least, spread.p50, spread.most))]
+        for name, spread in report.frames.items()
+    ]
+
+
+def missing_fields(report: Report) -> dict[str, int]:
+    """Return the telemetry fields that were not told, and of how many scenes; the most frequent first."""
+    counts = Counter(name for scene in report.scenes for name in scene.telemetry.missing)
+    return dict(counts.most_common())
 
 
 def scene_row(scene: SceneFigures) -> list[str]:
@@ -189,8 +212,8 @@ def figure(value: float | None) -> str:
     return "?" if value is None else f"{value:.2f}"
 
 
-def _or_unknown(value: int | None) -> str:
-    return "?" if value is None else str(value)
+def _or_unknown(value: float | None) -> str:
+    return "?" if value is None else f"{value:g}"
 
 
 def _bars(label: str, values: Sequence[float | None], unit: str) -> list[str]:
