@@ -12,7 +12,7 @@ from comfytui.link.feeds import RunFeed
 from comfytui.model.feed import Feed
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import find_run
-from comfytui.records.sweepdir import SweepDir, is_sweep
+from comfytui.records.sweepdir import SweepDir, named_sweep
 from comfytui.settings import Settings, load
 
 
@@ -23,8 +23,8 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
     """
     settings = load(flags, os.environ, Path.cwd())
     face = chosen_face(flags)
-    if name is not None and is_sweep(Path(name)):
-        return _attach_sweep(SweepDir(Path(name).absolute()), face, settings, system_clock())
+    if name is not None and (sweep := named_sweep(settings.runs_dir, name)) is not None:
+        return _attach_sweep(sweep, face, settings, system_clock())
     run = find_run(settings.runs_dir, name)
     clock = system_clock()
     if not face.headless:

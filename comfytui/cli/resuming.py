@@ -17,7 +17,7 @@ from comfytui.records import journal
 from comfytui.records.journal import JournalReading
 from comfytui.records.lock import holder_of, this_process
 from comfytui.records.rundir import RunDir, find_run, read_plan
-from comfytui.records.sweepdir import is_sweep
+from comfytui.records.sweepdir import named_sweep
 from comfytui.settings import load
 from comfytui.settings.secrets import headers_of
 from comfytui.untrusted import plain
@@ -35,7 +35,7 @@ def resume_run(name: str | None, flags: Mapping[str, Any]) -> int:
     ``Failure``: ``run.not_found``, ``run.plan``, ``run.locked`` while a runner drives it.
     """
     settings = load(flags, os.environ, Path.cwd())
-    if name is not None and is_sweep(Path(name)) and not flags.get("plan"):
+    if name is not None and named_sweep(settings.runs_dir, name) is not None and not flags.get("plan"):
         from comfytui.cli.sweeping import sweep_story
 
         return sweep_story(Path(name), {**flags, "resume": True})

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from comfytui import __version__
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
@@ -42,12 +44,21 @@ def sweep_story(story: Path | None, flags: Mapping[str, Any]) -> int:
     headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
     clock = system_clock()
     if flags.get("resume"):
+        _refuse_changes(flags)
         sweep = find_sweep(settings.runs_dir, str(story) if story is not None else None)
     elif story is None:
         raise Failure("sweep.no_story")
     else:
         sweep = _opened(story, flags, settings, face, clock)
     return go_on(sweep, face, settings, clock)
+
+
+def _refuse_changes(flags: Mapping[str, Any]) -> None:
+    """Raise ``click.UsageError`` for a flag that would change what was planned."""
+    said = {"count": "-n", "matrix": "--matrix", "baseline": "--baseline", "fail_on": "--fail-on"}
+    given = [flag for name, flag in said.items() if flags.get(name)]
+    if given:
+        raise click.UsageError(f"A sweep goes on as it was planned: {', '.join(given)} cannot be given with --resume.")
 
 
 def go_on(sweep: SweepDir, face: Face, settings: Settings, clock: Clock) -> int:

@@ -131,21 +131,22 @@ def write_progress(sweep: SweepDir, progress: SweepProgress) -> None:
     write_atomic(sweep.progress, readable(progress))
 
 
-def find_sweep(runs_dir: Path, wanted: str | None) -> SweepDir:
-    """Return the sweep called ``wanted``: its id under ``runs_dir``, or its folder; ``None``: the latest.
+def named_sweep(runs_dir: Path, wanted: str) -> SweepDir | None:
+    """Return the sweep that ``wanted`` names: its id under ``runs_dir``, or its folder; ``None`` where it is none."""
+    places = [runs_dir.absolute() / wanted] if _SWEEP_ID.fullmatch(wanted) else []
+    return next((SweepDir(place) for place in (*places, Path(wanted).absolute()) if is_sweep(place)), None)
 
-    Raises ``Failure`` ``sweep.not_found``.
-    """
-    runs = runs_dir.absolute()
-    if wanted is None:
-        folders = sorted(runs.glob("sweep-*"), reverse=True)
+
+def find_sweep(runs_dir: Path, wanted: str | None) -> SweepDir:
+    """Return the sweep that ``wanted`` names; ``None``: the latest. Raises ``Failure`` ``sweep.not_found``."""
+    if wanted is not None:
+        found = named_sweep(runs_dir, wanted)
     else:
-        folders = [runs / wanted] if _SWEEP_ID.fullmatch(wanted) else []
-        folders.append(Path(wanted).absolute())
-    for folder in folders:
-        if is_sweep(folder):
-            return SweepDir(folder)
-    raise Failure("sweep.not_found", place=wanted or str(runs))
+        folders = sorted(runs_dir.absolute().glob("sweep-*"), reverse=True)
+        found = next((SweepDir(folder) for folder in folders if is_sweep(folder)), None)
+    if found is None:
+        raise Failure("sweep.not_found", place=wanted or str(runs_dir))
+    return found
 
 
 def _read(file: Path, kind: type[_Read]) -> _Read:

@@ -52,6 +52,9 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     again = comfytui("sweep", "--resume", str(sweep_folder(tmp_path)), "--headless", cwd=tmp_path)
     assert again.returncode == 0
     assert len(begun(tmp_path)) == 3, "a sweep that is over begins nothing"
+    changed = comfytui("sweep", "--resume", "-n", "9", "--headless", cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "-n cannot be given with --resume" in changed.stderr
     broken = comfytui("report", "runs", "--fail-on", "p95>0s", "--out", "out", cwd=tmp_path)
     assert broken.returncode == 1
     assert "BROKEN" in broken.stdout

@@ -53,7 +53,7 @@ def report_on(
     """
     conditions = parse_gate(gate, baseline=baseline is not None)
     folders = dict.fromkeys(run for place in places for run in runs_of(place))
-    notes = [note for place in places if is_sweep(place) for note in read_sweep(SweepDir(place.absolute())).notes]
+    notes = [note for place in places if is_sweep(place) for note in _sweep_notes(SweepDir(place.absolute()))]
     name = plain(title, 200) or ", ".join(plain(place.absolute().name, 80) for place in places[:3])
     report = figures(name, [read_run(folder) for folder in folders], created_at, notes)
     then = None
@@ -61,6 +61,15 @@ def report_on(
         then = read_baseline(baseline, created_at)
         report = compared(report, then, plain(str(baseline), 500))
     return judged(report, conditions, then)
+
+
+def _sweep_notes(sweep: SweepDir) -> list[str]:
+    progress = read_progress(sweep)
+    notes = list(read_sweep(sweep).notes)
+    if not progress.ended:
+        done = sum(run.exit_code is not None for run in progress.runs)
+        notes.append(f"{sweep.sweep_id} is not complete: {done} of {len(progress.runs)} runs begun have finished")
+    return notes
 
 
 def read_baseline(place: Path, created_at: datetime) -> Report:

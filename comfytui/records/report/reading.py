@@ -125,6 +125,10 @@ def _scene(scene: Fields, run_id: str, timeline: Timeline | None, *, older: bool
     )
 
 
+def _unsplit(scene: SceneFigures) -> bool:
+    return scene.parts.execute is not None and scene.parts.save is None
+
+
 def _notes(run_id: str, scenes: tuple[SceneFigures, ...], timeline: Timeline | None) -> list[str]:
     notes = []
     if timeline is None:
@@ -133,7 +137,7 @@ def _notes(run_id: str, scenes: tuple[SceneFigures, ...], timeline: Timeline | N
         notes.append(f"{run_id}: its journal tells of no end")
     if timeline is not None and timeline.problems:
         notes.append(f"{run_id}: {timeline.problems} lines of its journal cannot be read")
-    if timeline is not None and (unsplit := sum(scene.parts.save is None for scene in scenes)):
+    if timeline is not None and (unsplit := sum(map(_unsplit, scenes))):
         notes.append(f"{run_id}: {unsplit} of {len(scenes)} scenes had no frame before the end of the execution: "
                      "their saving is part of execute")  # fmt: skip
     return notes
