@@ -27,6 +27,7 @@ from comfytui.simulator.faults import (
     Answered,
     Hang,
     NodeError,
+    QueueFilled,
     Rejected,
     SocketRefused,
     StatsWithoutVram,
@@ -241,6 +242,22 @@ async def test_a_smoke_prompt_that_does_not_end_is_not_interrupted(ward: Ward) -
     ward.sick(Hang(prefix="comfytui-doctor-*"), smoke_wait=0.3)
     await ward.examine()
     assert "/interrupt" not in ward.posts()
+
+
+async def test_a_prompt_that_comes_first_all_the_same_is_not_waited_for(ward: Ward) -> None:
+    ward.sick(QueueFilled(prefix="comfytui-doctor-*", count=1, seconds=5.0), smoke_wait=0.3)
+    await ward.examine()
+    assert [found.verdict for found in ward.of("smoke prompt")] == ["unknown"]
+    assert ward.posts() == ["/prompt", "/queue", "/history"]
+
+
+async def test_a_picture_that_may_not_be_read_is_no_wrong_folder(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    unreadable = smoke.prove(ward.folder)
+    assert unreadable.kind == "unreadable"
+    monkeypatch.setattr(smoke, "prove", lambda _: unreadable)
+    await ward.examine()
+    (found,) = ward.of("output folder")
+    assert (found.verdict, "may not be read" in found.what) == ("warn", True)
 
 
 async def test_without_the_smoke_prompt_nothing_is_queued(ward: Ward) -> None:

@@ -98,6 +98,8 @@ async def _rendered(http: ComfyHttp, clock: Clock, prompt_id: str, folder: str, 
         )
     while (entry := await http.history(prompt_id)) is None:
         if clock.monotonic() >= until:
+            if (await http.queue()).where(prompt_id) == "pending":
+                return unknown(_CHECK, "somebody else's prompt came first: ours was taken out of the queue again")
             what = f"a picture without any model was not rendered within {patience:g} s, and may yet land in {folder}"
             return fail(_CHECK, what, "Look at the server's queue and its log: it takes prompts and executes none.")
         await clock.sleep(LOOK_EVERY)
@@ -133,6 +135,9 @@ async def _output(http: ComfyHttp, shelf: Shelf, file: OutputFile, landed: Path 
         fetched = prover.finish().whole
     except Failure:
         fetched = False
+    if isinstance(shelf, EitherShelf) and fetched and await to_thread.run_sync(_is_there, shelf.output_dir, file):
+        what = f"the picture is in {shelf.output_dir}, but may not be read: frames come over HTTP"
+        return warn(check, what, "Let the server write files that this user may read.")
     if isinstance(shelf, EitherShelf):
         what = f"{shelf.output_dir} is not the folder that the server writes: the picture never showed up there"
         remedy = "Name the server's own output folder with --output-dir, or leave that out: frames then come over HTTP."
@@ -173,6 +178,11 @@ async def _vram(gauges: Gauges) -> Finding:
         return ok("vram", f"{device.vram_free / 2**20:.0f} MB free, by {reading.source}")
     told = "; ".join(reading.notes) or "nobody tells it"
     return warn("vram", f"VRAM of a prompt: {told}", "Telemetry says null or notes it; see gpu and gpu drivers.")
+
+
+def _is_there(output: Path, file: OutputFile) -> bool:
+    path = inside(output, file.subfolder, file.filename)
+    return path is not None and path.is_file()
 
 
 def _mtime(path: Path) -> datetime | None:
