@@ -177,6 +177,12 @@ REGISTRY: dict[str, Entry] = {
         "The plan of the run, {file}, cannot be used: {why}.",
         "What it recorded can be watched and validated; to render again, start a new run.",
     ),
+    "run.no_record": Entry(
+        "The run {run} has no record that can be read: {why}.",
+        "`comfytui resume {run}` completes the records of a run that was cut short.",
+    ),
+    "runs.age": Entry("{text!r} is no age.", "Write a number and m, h, d or w: 30m, 12h, 7d, 2w."),
+    "runs.limit": Entry("Nothing says which runs are to stay.", "Name --keep-last N, --keep-days N, or both."),
     "run.no_runner": Entry(
         "No runner answers for run {run}.",
         "It has ended or died; what it recorded is shown from its journal.",

@@ -15,6 +15,7 @@ from comfytui.cli.flags import (
     settings_flags,
     story_flags,
 )
+from comfytui.cli.runs_commands import runs
 from comfytui.settings.table import LLM
 
 _PLACES = ("server", "workflow", "output_dir", "runs_dir", "watch")
@@ -227,6 +228,9 @@ def sweep(ctx: click.Context, /, story: Path | None, **flags: Any) -> int:
     from comfytui.cli.sweeping import sweep_story
 
     return sweep_story(story, _with_group(ctx, flags))
+
+
+comfytui.add_command(runs)
 
 
 @comfytui.command()

@@ -279,7 +279,7 @@ def closing(state: State) -> list[str]:
     requeues = _requeues(state)
     seconds = _seconds(state)
     ended = f", exit {run.exit_code}" if run.exit_code is not None else ", not at its end"
-    took = f" in {_duration(seconds)}" if seconds is not None else ""
+    took = f" in {duration_words(seconds)}" if seconds is not None else ""
     figures = f"{won}/{len(state.scenes)} scenes succeeded{took}, {frames} frames, {requeues} requeues{ended}"
     return [figures, f"Run folder: {run.dir}"]
 
@@ -316,7 +316,8 @@ def _seconds(state: State) -> float | None:
     return round(((run.ended_at or state.at) - run.opened_at).total_seconds(), 1)
 
 
-def _duration(seconds: float) -> str:
+def duration_words(seconds: float) -> str:
+    """Return ``seconds`` as people say them: ``4.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 60:
         return f"{seconds:g} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -98,6 +98,11 @@ def plain_files(folder: Path) -> Iterator[Path]:
     yield from _walk(folder, top=True)
 
 
+def is_link(facts: os.stat_result) -> bool:
+    """Tell whether what ``lstat`` says is a symbolic link, or what Windows has for one between folders."""
+    return stat.S_ISLNK(facts.st_mode) or getattr(facts, "st_reparse_tag", 0) == _JUNCTION
+
+
 def _walk(folder: Path, *, top: bool) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -106,7 +111,7 @@ def _walk(folder: Path, *, top: bool) -> Iterator[Path]:
         if is_temporary(entry.name) or (top and (entry.name in PRIVATE or entry.name.startswith("."))):
             continue
         facts = entry.stat(follow_symlinks=False)
-        if getattr(facts, "st_reparse_tag", 0) == _JUNCTION:
+        if is_link(facts):
             continue
         if stat.S_ISDIR(facts.st_mode):
             yield from _walk(Path(entry.path), top=False)

@@ -26,6 +26,7 @@ from its archive elsewhere, and stays whole; only ``RunDir`` itself, and what li
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -304,13 +305,21 @@ def find_run(runs_dir: Path, wanted: str | Path | None = None) -> RunDir:
     return found
 
 
-def list_runs(runs_dir: Path) -> list[RunDir]:
-    """Return the runs under ``runs_dir``, the newest first; none when it does not exist or cannot be read."""
+def run_names(runs_dir: Path) -> list[str]:
+    """Return the names under ``runs_dir`` that runs have, the newest first, whatever they stand for; none where nothing
+    can be read.
+    """
     try:
-        names = sorted((entry.name for entry in runs_dir.iterdir() if _RUN_ID.fullmatch(entry.name)), reverse=True)
+        names = os.listdir(runs_dir)  # noqa: PTH208  (10,000 of them)
+        return sorted((name for name in names if _RUN_ID.fullmatch(name)), reverse=True)
     except OSError:
         return []
-    return [RunDir(runs_dir.absolute() / name) for name in names if _is_run(runs_dir / name)]
+
+
+def list_runs(runs_dir: Path) -> list[RunDir]:
+    """Return the runs under ``runs_dir``, the newest first; none when it does not exist or cannot be read."""
+    runs = (RunDir(runs_dir.absolute() / name) for name in run_names(runs_dir))
+    return [run for run in runs if _is_run(run.path)]
 
 
 def _latest(runs: Path) -> RunDir | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tests.bench.table import Table, as_json, as_text, machine
 
-NAMES = ("overhead", "completion", "journal", "watcher", "imports", "dashboard")
+NAMES = ("overhead", "completion", "journal", "registry", "watcher", "imports", "dashboard")
 IN_A_TERMINAL = ("dashboard",)
 """Those that are only run when they are named: they need a pty, and a quiet machine."""
 ON_A_SERVER = ("overhead", "completion")

@@ -31,7 +31,7 @@ class RunReading(Struct, frozen=True, kw_only=True):
 def read_run(folder: Path) -> RunReading:
     """Return what is recorded in the run folder ``folder``. It raises nothing: what cannot be read is a note."""
     run_dir, name = RunDir(folder), plain(folder.name, 200)
-    metadata, why = _metadata(run_dir.metadata)
+    metadata, why = read_metadata(run_dir.metadata)
     timeline = read_timeline(run_dir.journal)
     if metadata is None:
         return RunReading(run=_unrecorded(run_dir, timeline), notes=(f"{name}: {why}",))
@@ -46,7 +46,7 @@ def _is_older(metadata: Fields) -> bool:
     return "ContractVersion" not in metadata
 
 
-def _metadata(file: Path) -> tuple[Fields | None, str]:
+def read_metadata(file: Path) -> tuple[Fields | None, str]:
     """Return the metadata, or why there is none. Scripts of old wrote a byte order mark, or UTF-16."""
     try:
         if not file.is_file():
