@@ -10,8 +10,11 @@ from comfytui.engine.hub import Hub
 from comfytui.model import events as e
 from comfytui.model.artifact import SuiteRecord
 from comfytui.model.plan import SuitePlan
+from comfytui.records.lock import this_process
 from comfytui.records.rundir import RunDir
+from comfytui.sources.processes.identity import ProcessIdentity
 from comfytui.sources.suites.command import CommandEnd, run_command
+from comfytui.sources.suites.leftovers import end_left_over
 
 STOPPED = 130
 """The exit code of a suite that was ended because the run was stopped."""
@@ -29,7 +32,8 @@ class Checks:
         self._stopped = False
 
     async def run(self) -> None:
-        """Run what there is to run, until it is stopped."""
+        """Run what there is to run, until it is stopped; what a runner that died left of a suite is ended first."""
+        await self._end_left_over()
         for suite in self._suites:
             if self._stopped:
                 text = f"The check suite {suite.label} is not run: the run was stopped"
@@ -43,10 +47,35 @@ class Checks:
         if self._scope is not None:
             self._scope.cancel()
 
+    async def _end_left_over(self) -> None:
+        run = self._hub.state.run
+        if run is None or (left := run.suite) is None:
+            return
+        if left.host != this_process().host:
+            told = f"process {left.pid} of a check suite may still run on {left.host}, which cannot be seen from here"
+            self._hub.publish(e.RunNoted(level="warning", text=told))
+            return
+        recorded = ProcessIdentity(pid=left.pid, created=left.created, executable=left.executable)
+        if (said := await end_left_over(recorded, self._clock)) is not None:
+            self._hub.publish(e.RunNoted(level="warning", text=f"A check suite: {said}"))
+
     async def _run(self, suite: SuitePlan) -> None:
-        self._hub.publish(e.RunNoted(text=f"Check suite {suite.label}: {shlex.join(suite.command)}"))
-        started, began = self._clock.now(), self._clock.monotonic()
+        begun, began = self._clock.now(), self._clock.monotonic()
+        command = shlex.join(suite.command)
         log = self._run_dir.suite_log(suite.label)
+
+        def started(process: ProcessIdentity) -> None:
+            self._hub.publish(
+                e.SuiteStarted(
+                    label=suite.label,
+                    command=command,
+                    pid=process.pid,
+                    created=process.created,
+                    executable=process.executable,
+                    host=this_process().host,
+                )
+            )
+
         end = CommandEnd(exit_code=STOPPED, notes=("it was ended, as the run was stopped",))
         with anyio.CancelScope() as self._scope:
             end = await run_command(
@@ -56,16 +85,17 @@ class Checks:
                 log=log,
                 timeout=suite.timeout,
                 clock=self._clock,
+                started=started,
             )
         self._scope = None
         for note in end.notes:
             self._hub.publish(e.RunNoted(level="warning", text=f"Check suite {suite.label}: {note}"))
         record = SuiteRecord(
             label=suite.label,
-            command=shlex.join(suite.command),
+            command=command,
             exit_code=end.exit_code,
             duration_ms=round((self._clock.monotonic() - began) * 1000),
             log_path=self._run_dir.relative(log),
-            started_at=started,
+            started_at=begun,
         )
         self._hub.publish(e.SuiteRan(suite=record))

@@ -143,9 +143,12 @@ def _fold_run(state: State, fact: e.Fact, at: datetime) -> State:
             )  # fmt: skip
         case e.RunSettled():
             run = replace(run, settled_at=at, archive=None)
+        case e.SuiteStarted():
+            suite = OwnProcess(pid=fact.pid, created=fact.created, executable=fact.executable, host=fact.host)
+            run = replace(run, suite=suite)
         case e.SuiteRan():
             others = tuple(suite for suite in run.suites if suite.label != fact.suite.label)
-            run = replace(run, suites=(*others, fact.suite))
+            run = replace(run, suites=(*others, fact.suite), suite=None)
         case e.RunEnded():
             run = replace(run, ended_at=at, outcome=fact.outcome, exit_code=fact.exit_code)
         case e.RunValidated():

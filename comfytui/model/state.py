@@ -181,7 +181,7 @@ class GpuMoment(Struct, frozen=True, kw_only=True):
 
 
 class OwnProcess(Struct, frozen=True, kw_only=True):
-    """What proves that a process is the ComfyUI that this run started: see ``ServerStarted``."""
+    """What proves that a process is one that this run started: see ``ServerStarted`` and ``SuiteStarted``."""
 
     pid: int
     created: float
@@ -275,6 +275,8 @@ class Run(Struct, frozen=True, kw_only=True):
     settled_at: datetime | None = None
     """When nothing was left to render: since then the records are being completed, or are complete."""
     suites: tuple[SuiteRecord, ...] = ()
+    suite: OwnProcess | None = None
+    """The check suite that was started and has not ended, as far as the facts tell."""
     ended_at: datetime | None = None
     outcome: Literal["finished", "interrupted", "failed", "paused"] | None = None
     exit_code: int | None = None

@@ -1,6 +1,7 @@
 """Check suites that do not start, hang, flood their log, fork, or are stopped: real processes on the real clock."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +16,17 @@ from msgspec.structs import replace
 from comfytui.clock import system_clock
 from comfytui.engine.runner import Runner
 from comfytui.model.commands import Stop
+from comfytui.model.events import SuiteStarted
 from comfytui.model.plan import RunPlan, SuitePlan
+from comfytui.records.lock import this_process
 from comfytui.records.rundir import RunDir
 from comfytui.records.validate import validate_run
 from comfytui.simulator import Speed
+from comfytui.sources.processes.identity import ProcessIdentity, identity_of
 from comfytui.sources.suites import command as commands
 from comfytui.sources.suites import log as logs
 from comfytui.sources.suites.command import CommandEnd, run_command
+from comfytui.sources.suites.leftovers import end_left_over
 from tests.engine.stage import Stage
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals and sessions of POSIX")
@@ -38,6 +43,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder / "logs" / "suite.log"
+        self.started: list[ProcessIdentity] = []
 
     async def run(self, script: str, timeout: float = 20.0) -> CommandEnd:
         """Run ``script`` to its end."""
@@ -46,8 +52,9 @@ class Bench:
     async def command(self, command: list[str], timeout: float = 20.0) -> CommandEnd:
         """Run ``command`` to its end."""
         return await run_command(
-            command, cwd=self.folder, env={"MINE": "yes"}, log=self.log, timeout=timeout, clock=system_clock()
-        )
+            command, cwd=self.folder, env={"MINE": "yes"}, log=self.log, timeout=timeout, clock=system_clock(),
+            started=self.started.append,
+        )  # fmt: skip
 
     @property
     def said(self) -> str:
@@ -90,6 +97,7 @@ print("forked", flush=True)
 async def test_a_command_that_passes_and_one_that_fails(bench: Bench) -> None:
     assert await bench.run("print('fine')") == CommandEnd(exit_code=0)
     assert bench.said == f"fine{os.linesep}"
+    assert [process.pid > 0 for process in bench.started] == [True]
     assert await bench.run("import sys; print('bad', file=sys.stderr); sys.exit(3)") == CommandEnd(exit_code=3)
     assert bench.said == f"bad{os.linesep}", "the log is that of the last run alone"
 
@@ -243,3 +251,53 @@ async def test_a_run_that_is_taken_up_again_is_checked_again(stage: Stage, monke
     summary = runner.run_dir.summary.read_text(encoding="utf-8")
     assert [line[11:] for line in summary.splitlines() if "exitCode=" in line] == ["suite 1 exitCode=0"]
     assert findings(runner.run_dir) == []
+
+
+# --- a runner that was killed --------------------------------------------------------------------------------------
+
+
+def left_by_a_runner(script: str, folder: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", script], cwd=folder, start_new_session=True)
+
+
+@posix_only
+@pytest.mark.parametrize("leader_lives", [True, False])
+async def test_what_a_killed_runner_left_of_a_suite_is_ended(
+    leader_lives: bool, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = FORKING.format(options="") + ("import time; time.sleep(600)" if leader_lives else "")
+    left = left_by_a_runner(script, stage.output)
+    known = identity_of(left.pid)
+    assert known is not None
+    await until((stage.output / "child").exists)
+    await until((stage.output / "child").read_text)
+    if not leader_lives:
+        left.wait()
+    with checked_by(stage, monkeypatch, "print('x')"):
+        async with stage.simulator(speed=Speed.named("instant")) as simulator:
+            with stage.open(simulator) as runner:
+                runner._open()
+                host = this_process().host
+                runner.hub.publish(
+                    SuiteStarted(
+                        label="suite 1", command="x", pid=left.pid, created=known.created,
+                        executable=known.executable, host=host,
+                    )
+                )  # fmt: skip
+                assert await runner.drive() == 0
+    assert gone(int((stage.output / "child").read_text()))
+    assert left.poll() is not None
+    run = runner.hub.state.run
+    assert run is not None and run.suite is None
+    said = [note.text for note in runner.hub.state.notes if "left by a runner that died" in note.text]
+    assert len(said) == 1
+    assert findings(runner.run_dir) == []
+
+
+async def test_a_stranger_of_the_same_id_is_left_alone() -> None:
+    us = identity_of(os.getpid())
+    assert us is not None
+    assert await end_left_over(replace(us, created=us.created - 100), system_clock()) is None
+    assert await end_left_over(replace(us, executable="/bin/other"), system_clock()) == (
+        f"process {os.getpid()} runs another program, and is left alone"
+    )

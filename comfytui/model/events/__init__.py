@@ -29,6 +29,7 @@ from comfytui.model.events.run import (
     RunSettled,
     RunValidated,
     SuiteRan,
+    SuiteStarted,
 )
 from comfytui.model.events.samples import (
     FrameWord,
@@ -150,6 +151,7 @@ __all__ = [
     "StallWord",
     "StoryBrief",
     "SuiteRan",
+    "SuiteStarted",
     "SweepPart",
     "Unknown",
     "sample_key",
@@ -161,6 +163,7 @@ AnyFact = (
     RunOpened
     | RunnerStarted
     | RunNoted
+    | SuiteStarted
     | SuiteRan
     | RunSettled
     | RunEnded

@@ -49,6 +49,17 @@ class RunSettled(Fact, frozen=True, kw_only=True):
     """
 
 
+class SuiteStarted(Fact, frozen=True, kw_only=True):
+    """A check command was started as process ``pid``; the rest proves it to a runner after us, as ``ServerStarted``."""
+
+    label: str
+    command: str
+    pid: int
+    created: float
+    executable: str
+    host: str
+
+
 class SuiteRan(Fact, frozen=True, kw_only=True):
     """A check command ran over the rendered scenes."""
 

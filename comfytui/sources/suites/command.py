@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,9 +41,18 @@ class CommandEnd(Struct, frozen=True, kw_only=True):
 
 
 async def run_command(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path, timeout: float, clock: Clock
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: Path,
+    timeout: float,
+    clock: Clock,
+    started: Callable[[ProcessIdentity], None],
 ) -> CommandEnd:
     """Run ``command`` for at most ``timeout`` seconds, its output in the file ``log``; return how it ended.
+
+    ``started`` is told at once which process it is.
 
     ``env`` is added to our environment, which goes along without our secrets; its input is empty. Whatever it started
     and left behind is ended with it, also when this is cancelled. A command that cannot be started ends with 127.
@@ -52,7 +61,7 @@ async def run_command(
     notes: list[str] = []
     try:
         child = await to_thread.run_sync(_start, command, cwd, env, kept)
-        code = await _to_its_end(child, timeout, clock, notes)
+        code = await _to_its_end(child, timeout, clock, notes, started)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "its command cannot be run"
         notes.append(f"it could not be started: {command[0]}: {why}")
@@ -106,10 +115,13 @@ def _start(command: Sequence[str], cwd: Path, env: Mapping[str, str], kept: Boun
     return _Child(process, kept)
 
 
-async def _to_its_end(child: _Child, timeout: float, clock: Clock, notes: list[str]) -> int:
+async def _to_its_end(
+    child: _Child, timeout: float, clock: Clock, notes: list[str], started: Callable[[ProcessIdentity], None]
+) -> int:
     """Return the exit code; ``notes`` takes what else there is to say. Nothing of the command runs afterwards."""
     in_time = False
     try:
+        started(child.group.leader)
         with anyio.move_on_after(timeout):
             await to_thread.run_sync(child.wait, abandon_on_cancel=True)
             in_time = True
