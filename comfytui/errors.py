@@ -137,6 +137,10 @@ REGISTRY: dict[str, Entry] = {
         "History was read {limit} times without an end of the prompt.",
         "Raise --history-max-attempts, or set it to 0.",
     ),
+    "frame.unshowable": Entry(
+        "The frame {name} cannot be shown: {why}.",
+        "Look for it in the run folder; `comfytui validate` checks them all.",
+    ),
     "frame.unsafe_name": Entry(
         "The server named a frame that leads outside the output folder: {name}.",
         "Nothing was read there. Look at the custom node that made the name.",

@@ -36,7 +36,8 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
             return await launch_runner(run, clock, "rerun")
 
         feed = RunFeed(run.path, clock, journal=run.journal, launch=launch)
-        show(_metered(feed, face), clock, face, settings, title=f"comfytui {run.run_id}", owns_run=False)
+        title = f"comfytui {run.run_id}"
+        show(_metered(feed, face), clock, face, settings, title=title, owns_run=False, run=run)
         return 0
     feed = RunFeed(run.path, clock, journal=run.journal, driven=lambda: holder_of(run) is not None, linger=False)
     return _in_lines(feed, face, clock)

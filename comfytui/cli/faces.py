@@ -12,6 +12,8 @@ from comfytui.model.commands import AnyCommand
 from comfytui.model.envelope import Envelope
 from comfytui.model.events import RunEnded, RunnerStarted
 from comfytui.model.feed import Feed, FeedItem
+from comfytui.records.gallery import RunGallery
+from comfytui.records.rundir import RunDir
 from comfytui.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,8 +78,10 @@ def prepare_dashboard(settings: Settings) -> None:
         raise Failure("config.value", place="The theme", why=why)
 
 
-def show(feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str, owns_run: bool) -> "Leaving":
-    """Show the dashboard until it is left, and return how."""
+def show(
+    feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str, owns_run: bool, run: RunDir | None = None
+) -> "Leaving":
+    """Show the dashboard until it is left, and return how. Pictures of frames come from ``run``."""
     from comfytui.faces.tui.app import Dashboard
     from comfytui.faces.tui.options import DashboardOptions, sparing
     from comfytui.faces.tui.outside import calls_for
@@ -96,6 +100,7 @@ def show(feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str
             title=settings.notify.title,
             kinds=settings.notify.events,
         ),
+        gallery=RunGallery(run) if run is not None else None,
     )
     if settings.ssh:
         options = sparing(options)

@@ -95,7 +95,7 @@ def in_dashboard(run: RunDir, face: Face, settings: Settings, clock: Clock, reas
         raise
     launch = functools.partial(launch_runner, run, clock, "rerun")
     feed = EndNoted(RunFeed(run.path, clock, journal=run.journal, launch=launch))
-    left = show(feed, clock, face, settings, title=f"comfytui {run.run_id}", owns_run=True)
+    left = show(feed, clock, face, settings, title=f"comfytui {run.run_id}", owns_run=True, run=run)
     if left == "stopped":
         return INTERRUPTED
     if feed.exit_code is not None:

@@ -36,6 +36,16 @@ class Actions:
 
         self.app.push_screen(SceneScreen(scene.id))
 
+    def preview(self) -> None:
+        """Show the selected frame as a picture."""
+        row = self.app.deck.frames.selected
+        if row is None:
+            self.app.say("There is no frame to show.", "dim")
+            return
+        from comfytui.faces.tui.screens.picture import PictureScreen
+
+        self.app.push_screen(PictureScreen(self.app.options.gallery, row.scene, row.attempt, row.name))
+
     def server_log(self) -> None:
         """Show the end of the server's log, which is read anew."""
         from comfytui.faces.tui.screens.server_log import ServerLogScreen
@@ -61,7 +71,7 @@ class Actions:
         """Show the keys."""
         from comfytui.faces.tui.screens.help import HelpScreen
 
-        focused = "scene" if hasattr(self.app.screen, "scene_id") else self.app.deck.focused_name
+        focused = getattr(self.app.screen, "place", self.app.deck.focused_name)
         self.app.push_screen(HelpScreen(focused, self.app.options.readonly))
 
     def leave(self) -> None:

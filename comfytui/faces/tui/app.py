@@ -35,6 +35,9 @@ from comfytui.model.narrate import narrate
 BATCH = 256
 """Feed items taken in before the loop gets a turn, so that a long journal never freezes the keys."""
 
+LATEST_START = 0.2
+"""Seconds after which the feed is read although the deck was not painted: another screen may lie over it at once."""
+
 MESSAGE_SECONDS = 6.0
 
 
@@ -60,6 +63,7 @@ class Dashboard(ThemedApp[Leaving]):
         self._known = Known()
         self._due: tuple[float, Timer] | None = None
         self._painted_at = 0.0
+        self._begun = False
         self._hush: Timer | None = None
         self._sent: set[str] = set()
 
@@ -73,7 +77,8 @@ class Dashboard(ThemedApp[Leaving]):
         self.outside.begin()
         self.paint()
         self.set_interval(self.options.clock_every, self._tick, name="clock")
-        self.call_after_refresh(lambda: self.run_worker(self._follow(), group="feed", exit_on_error=False))
+        self.call_after_refresh(self._begin)
+        self.set_timer(LATEST_START, self._begin, name="begin")
 
     def on_unmount(self) -> None:
         """Leave the terminal as it was."""
@@ -84,6 +89,12 @@ class Dashboard(ThemedApp[Leaving]):
             self._driver.write(sequence)
 
     # --- from the feed to the screen -----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Begin to read the feed, once."""
+        if not self._begun:
+            self._begun = True
+            self.run_worker(self._follow(), group="feed", exit_on_error=False)
 
     async def _follow(self) -> None:
         """Take in the feed, item by item; its end or failure is shown, never raised."""
@@ -239,6 +250,10 @@ class Dashboard(ThemedApp[Leaving]):
     def action_open(self) -> None:
         """Open the selected scene."""
         self.actions.open()
+
+    def action_preview(self) -> None:
+        """Show the selected frame as a picture."""
+        self.actions.preview()
 
     def action_server_log(self) -> None:
         """Read the end of the server's log."""

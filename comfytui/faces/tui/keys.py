@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 
 PaneName = Literal["scenes", "frames", "gpu", "health", "log"]
 Place = Literal[
-    "everywhere", "lists", "deck", "scenes", "health", "log", "scene", "server_log", "leave",
+    "everywhere", "lists", "deck", "scenes", "frames", "health", "log", "scene", "picture", "server_log", "leave",
     "confirm", "form", "sheet",
 ]  # fmt: skip
 """Where a key holds: the app, every screen with a list, the deck, one of its panes, the other screens, the dialogs."""
@@ -101,6 +101,9 @@ KEYS: tuple[Key, ...] = (
     Key("follow", "t", "Follow", "Keep the executing scene selected.", "screen.follow", "scenes"),
     Key("copy", "y", "Copy", "Copy the prompt id of the scene's attempt to the clipboard.", "app.copy", "scenes"),
     # --- the other panes -------------------------------------------------------------------------------------
+    Key("preview", "enter", "Picture", "Show the selected frame as a picture.", "app.preview", "frames"),
+    Key("order", "s", "Order", "Order the frames by scene, or the newest first.", "order", "frames", palette=False),
+    Key("newest", "t", "Follow", "Keep the newest frame selected.", "screen.follow", "frames", palette=False),
     Key("server_log", "enter", "Server log", "Read the end of the server's log.", "app.server_log", "health"),
     Key("log_filter", "slash", "Filter", "Show only matching lines: words, level:error, scene:005.", "screen.filter",
         "log", shown="/", palette=False),
@@ -110,6 +113,13 @@ KEYS: tuple[Key, ...] = (
     Key("attempt_before", "left", "Attempt", "Show the attempt before.", "attempt(-1)", "scene", shown="←",
         palette=False),
     Key("attempt_after", "right", "Attempt", "Show the next attempt.", "attempt(1)", "scene", shown="→", palette=False),
+    # --- a frame as a picture --------------------------------------------------------------------------------
+    Key("picture_close", "escape,enter", "Back", "Go back to the deck.", "close", "picture", shown="esc",
+        palette=False),
+    Key("frame_before", "left", "Frame", "Show the frame before.", "step(-1)", "picture", shown="←", palette=False),
+    Key("frame_after", "right", "Frame", "Show the next frame.", "step(1)", "picture", shown="→", palette=False),
+    Key("beside", "c", "Compare", "Show the frame of another attempt beside it; again: of the next one, or none.",
+        "beside", "picture", palette=False),
     # --- the server's log ------------------------------------------------------------------------------------
     Key("read_again", "f5", "Read again", "Read the end of the server's log once more.", "app.server_log",
         "server_log", palette=False),
@@ -133,11 +143,12 @@ _BY_ID = {key.id: key for key in KEYS}
 
 FOOTERS: dict[str, tuple[str, ...]] = {
     "scenes": ("open", "mark", "rerun", "cancel", "hold", "filter", "sort", "help", "leave"),
-    "frames": ("down", "up", "zoom", "next", "pause", "help", "leave"),
+    "frames": ("preview", "order", "newest", "zoom", "next", "pause", "help", "leave"),
     "gpu": ("zoom", "next", "pause", "palette", "help", "leave"),
     "health": ("server_log", "down", "up", "zoom", "next", "pause", "help", "leave"),
     "log": ("log_filter", "log_follow", "down", "up", "zoom", "next", "help", "leave"),
     "scene": ("close", "attempt_before", "attempt_after", "rerun", "cancel", "copy", "help", "leave"),
+    "picture": ("picture_close", "frame_before", "frame_after", "beside", "help", "leave"),
 }
 """The keys that the footer names, by what has the keys: 6 to 9 of them."""
 
@@ -163,6 +174,8 @@ def _binding(one: Key) -> Binding:
 
 def helpful(focused: str) -> list[tuple[str, list[Key]]]:
     """Return what the help screen lists while ``focused`` (a pane, or another screen) has the keys: titled groups."""
+    if focused == "picture":
+        return [("This picture", _of("picture")), ("Everywhere", _of("everywhere"))]
     if focused == "scene":
         own = [*_of("scene"), key("rerun"), key("rerun_with"), key("cancel"), key("skip"), key("copy")]
         return [("This scene", own), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
@@ -187,7 +200,7 @@ def names(keys: str) -> str:
 
 WHERE: dict[Place, str] = {
     "everywhere": "everywhere", "lists": "in every list", "deck": "panes", "scenes": "Scenes pane",
-    "health": "Health pane", "log": "Log pane",
+    "frames": "Frames pane", "health": "Health pane", "log": "Log pane", "picture": "picture",
     "server_log": "server's log", "scene": "scene screen", "leave": "leaving", "confirm": "question",
     "form": "rerun form", "sheet": "help",
 }  # fmt: skip

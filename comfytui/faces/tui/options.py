@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from comfytui.faces.tui.outside import Calls
 from comfytui.faces.tui.palettes import DEFAULT_THEME
+
+if TYPE_CHECKING:
+    from comfytui.faces.tui.gallery import Gallery
 
 Leaving = Literal["detached", "stopped", "ended"]
 """How a person left: the run goes on, was told to stop, or was over already."""
@@ -32,6 +35,8 @@ class DashboardOptions:
     mouse: bool = True
     calls: Calls = field(default_factory=Calls)
     """How a person is called who is not looking."""
+    gallery: "Gallery | None" = None
+    """Gives the bytes of frames; ``None`` where there is no run folder."""
 
 
 def sparing(options: DashboardOptions) -> DashboardOptions:

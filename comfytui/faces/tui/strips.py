@@ -9,7 +9,9 @@ from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.line import Line, Span, fit
 from comfytui.faces.tui.themes import ASCII, REVERSED, UNICODE, Glyphs, style_of
 
-_IN_ASCII = str.maketrans({"…": "~", "·": "-", "−": "-", "°": " ", "×": "x", "→": ">", "Δ": "d", "▾": "v", "↑": "^"})
+_IN_ASCII = str.maketrans(
+    {"…": "~", "·": "-", "−": "-", "°": " ", "×": "x", "→": ">", "←": "<", "↓": "v", "Δ": "d", "▾": "v", "↑": "^"}
+)
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,14 @@ class DeckScreen(LeanScreen[None]):
             Message(),
         )
         self.scenes = ScenesPane(PANE_TITLES["scenes"])
+        self.frames = FramesPane(PANE_TITLES["frames"], name="frames")
         self.gpu, self.health = (
             GpuPane(PANE_TITLES["gpu"], name="gpu"),
             HealthPane(PANE_TITLES["health"], name="health"),
         )
         self.panes: dict[PaneName, Pane] = {
             "scenes": self.scenes,
-            "frames": FramesPane(PANE_TITLES["frames"], name="frames"),
+            "frames": self.frames,
             "gpu": self.gpu,
             "health": self.health,
             "log": LogPane(PANE_TITLES["log"], name="log"),

@@ -57,6 +57,7 @@ class SceneScreen(LeanScreen[None]):
         *bindings_of("rerun", "rerun_with", "cancel", "skip", "copy"),
     ]
     AUTO_FOCUS = "#scene"
+    place = "scene"
 
     def __init__(self, scene_id: str) -> None:
         super().__init__()

@@ -37,7 +37,9 @@ class ServerLogScreen(Sheet[None]):
             self.action_jump(True)
 
     def say(self, text: str, role: Role) -> None:
-        """Show what became of the question."""
+        """Show what became of the question; that it was accepted is seen from the log."""
+        if role == "text":
+            return
         self.told = (text, role)
         self._fill()
         self.action_jump(True)
