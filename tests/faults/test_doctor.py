@@ -162,6 +162,9 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
         lambda w: w.sick(workflow=with_input("5", "sampler_name", "oiler")),
         "choices", "warn", "that the server offers",
     ),
+    "missing choice of a node in the newer schema": (
+        lambda w: w.sick(workflow=animated(method="best")), "choices", "warn", "that the server offers",
+    ),
     "binding to an input the node does not have": (
         lambda w: w.sick(workflow=with_input("7", "title", "__SCENE_PROMPT__")), "bindings", "warn", "[bindings]",
     ),
@@ -192,6 +195,12 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
 def with_input(node: str, name: str, value: str) -> Workflow:
     inputs = load_workflow("txt2img").graph[node]["inputs"]
     return changed(node, inputs={**inputs, name: value})
+
+
+def animated(**inputs: Any) -> Workflow:
+    made = {"fps": 6.0, "lossless": True, "quality": 80, "method": "default", "filename_prefix": "__SCENE_PREFIX__"}
+    images = load_workflow("txt2img").graph["7"]["inputs"]["images"]
+    return changed("7", class_type="SaveAnimatedWEBP", inputs={"images": images, **made, **inputs})
 
 
 def no_output() -> Workflow:

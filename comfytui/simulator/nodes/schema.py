@@ -15,6 +15,9 @@ Spec = list[Any]
 
 MAX_RESOLUTION = 16384
 
+_NEW_SCHEMA = {"0.8.0": ("comfy_extras.nodes_images",)}
+"""The modules whose nodes describe themselves in the newer schema, by version."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -48,8 +51,8 @@ class NodeClass:
         """Return the spec of a required or optional input, or None."""
         return self.required.get(name) or self.optional.get(name)
 
-    def info(self, input_files: list[str]) -> Json:
-        """Return the node as GET /object_info/{class} tells it."""
+    def info(self, input_files: list[str], version: str = "0.3.64") -> Json:
+        """Return the node as GET /object_info/{class} tells it on a server of that version."""
         groups: dict[str, dict[str, Any]] = {"required": dict(self.required)}
         if self.optional:
             groups["optional"] = self.optional
@@ -57,7 +60,7 @@ class NodeClass:
             groups["hidden"] = dict(self.hidden)
         if self.loads_file:
             groups["required"][self.loads_file] = [input_files, *self.required[self.loads_file][1:]]
-        return {
+        told = {
             "input": groups,
             "input_order": {group: list(inputs) for group, inputs in groups.items()},
             "output": list(self.returns),
@@ -70,3 +73,21 @@ class NodeClass:
             "category": self.category,
             "output_node": self.output_node,
         }
+        return _in_new_schema(told) if self.python_module in _NEW_SCHEMA.get(version, ()) else told
+
+
+def _in_new_schema(told: Json) -> Json:
+    """Return a description as nodes of ComfyUI's newer schema (``comfy_api``, V3) give it."""
+    groups = {
+        name: {one: [spec] if name == "hidden" else _new_spec(spec) for one, spec in group.items()}
+        for name, group in told["input"].items()
+    }
+    more = {"output_tooltips": [None] * len(told["output"]), "output_matchtypes": None, "display_name": None}
+    return told | {"input": groups} | more | dict.fromkeys(("deprecated", "experimental", "api_node"), False)
+
+
+def _new_spec(spec: Spec) -> Spec:
+    kind, extra = spec[0], spec[1] if len(spec) > 1 else {}
+    if isinstance(kind, list):
+        return ["COMBO", {**extra, "multiselect": False, "options": kind}]
+    return [kind, {**extra, "multiline": False} if kind == "STRING" else extra]

@@ -64,7 +64,8 @@ def _argv(life: Life) -> list[str]:
 async def object_info(request: web.Request) -> web.Response:
     """Tell about every node class."""
     files = await in_thread(request.app[LIFE].folders.input_names)
-    return web.json_response({name: kind.info(files) for name, kind in CATALOGUE.items()})
+    version = request.app[LIFE].version
+    return web.json_response({name: kind.info(files, version) for name, kind in CATALOGUE.items()})
 
 
 @routes.get("/object_info/{name}")
@@ -74,7 +75,7 @@ async def object_info_of(request: web.Request) -> web.Response:
     if kind is None:
         return web.json_response({})
     files = await in_thread(request.app[LIFE].folders.input_names)
-    return web.json_response({kind.name: kind.info(files)})
+    return web.json_response({kind.name: kind.info(files, request.app[LIFE].version)})
 
 
 @routes.get("/features")
