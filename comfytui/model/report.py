@@ -104,6 +104,7 @@ class RunFigures(Struct, frozen=True, kw_only=True):
     """It exited with 0; where no exit code is recorded, every scene of its story was well."""
     planned: int
     recorded: int
+    scenes_well: int
     frames: int
     requeued: int
     values: dict[str, str] = {}
@@ -111,7 +112,7 @@ class RunFigures(Struct, frozen=True, kw_only=True):
 
 
 class DeviceTrend(Struct, frozen=True, kw_only=True):
-    """Free VRAM of one device from scene to scene, in time: the slope of Theil and Sen in MB a scene."""
+    """Free VRAM of one device from scene to scene, in time: the slope of Theil and Sen in MB a scene (newest 1,000)."""
 
     server: str
     gpu: str

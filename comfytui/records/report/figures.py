@@ -21,6 +21,9 @@ from comfytui.records.report.reading import RunReading
 from comfytui.records.report.statistics import rate, spread
 
 UNKNOWN = "not recorded"
+TREND_READINGS = 1000
+"""Readings of VRAM that a slope is drawn through: the newest; its cost grows with their square."""
+
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -46,7 +49,7 @@ def figures(title: str, readings: Iterable[RunReading], created_at: datetime, no
             sum(scene.telemetry.present for scene in scenes), sum(scene.telemetry.required for scene in scenes)
         ),
         fallback_notes=_counted(note for scene in scenes for note in scene.fallback_notes),
-        frames={name: spread(s.frames for s in scenes if s.scene == name) for name in _distinct(scenes)},
+        frames=_frames(scenes),
         seconds=spread(scene.seconds for scene in scenes),
         parts={part: spread(getattr(scene.parts, part) for scene in scenes) for part in PARTS},
         vram=tuple(_trends(scenes)),
@@ -114,8 +117,11 @@ def _counted(words_: Iterable[str]) -> dict[str, int]:
     return {word: counts[word] for word in sorted(counts, key=lambda word: (-counts[word], word))}
 
 
-def _distinct(scenes: Iterable[SceneFigures]) -> list[str]:
-    return list(dict.fromkeys(scene.scene for scene in scenes))
+def _frames(scenes: Iterable[SceneFigures]) -> dict[str, Spread]:
+    counts: dict[str, list[int | None]] = {}
+    for scene in scenes:
+        counts.setdefault(scene.scene, []).append(scene.frames)
+    return {name: spread(told) for name, told in counts.items()}
 
 
 def _trends(scenes: Sequence[SceneFigures]) -> Iterable[DeviceTrend]:
@@ -135,6 +141,7 @@ def _trends(scenes: Sequence[SceneFigures]) -> Iterable[DeviceTrend]:
 
 
 def _slope(readings: Sequence[float]) -> float | None:
+    readings = readings[-TREND_READINGS:]
     return round(slope_per_reading(readings), 3) if len(readings) > 1 else None
 
 

@@ -8,8 +8,11 @@ from comfytui.model.report import Report, SceneFigures
 def junit_xml(report: Report) -> bytes:
     """Return ``report`` as JUnit XML: a scene that did not go well fails, and one without a record is an error."""
     root = Xml.Element("testsuites", name=report.title)
+    by_run: dict[str, list[SceneFigures]] = {}
+    for scene in report.scenes:
+        by_run.setdefault(scene.run_id, []).append(scene)
     for run in report.runs:
-        scenes = [scene for scene in report.scenes if scene.run_id == run.run_id]
+        scenes = by_run.get(run.run_id, [])
         suite = Xml.SubElement(root, "testsuite", name=run.run_id, tests=str(max(run.planned, len(scenes))))
         suite.set("failures", str(sum(not scene.well for scene in scenes)))
         suite.set("errors", str(max(0, run.planned - len(scenes))))

@@ -6,6 +6,7 @@ from html import escape
 
 from comfytui.model.report import PARTS, Rate, Report
 from comfytui.records.report.words import (
+    MOST_ROWS,
     changes,
     figure,
     frame_rows,
@@ -63,6 +64,11 @@ def _tiles(report: Report) -> Iterator[str]:
     yield _tile("Fallback notes", str(sum(report.fallback_notes.values())), f"{len(report.fallback_notes)} kinds")
 
 
+def _count(report: Report) -> str:
+    count = len(report.scenes)
+    return f"{count} scenes" if count <= MOST_ROWS else f"the newest {MOST_ROWS} of {count} scenes"
+
+
 def _rate(rate: Rate, more: str = "") -> tuple[str, str]:
     if rate.rate is None or rate.low is None or rate.high is None:
         return f"{rate.count}/{rate.of}", more
@@ -104,11 +110,11 @@ def _tables(report: Report) -> Iterator[str]:
     if report.baseline is not None:
         yield f"<h2>Against {_text(report.baseline)}</h2>" + _list(changes(report))
     yield "<h2>Runs</h2>"
-    rows = [run_row(report, run) for run in report.runs]
+    rows = [run_row(run) for run in report.runs[-MOST_ROWS:]]
     yield _table(["run", "exit", "scenes well", "frames", "requeued", "values"], rows)
-    yield f'<h2>Scenes</h2><details class="card"><summary>{len(report.scenes)} scenes</summary>'
+    yield f'<h2>Scenes</h2><details class="card"><summary>{_count(report)}</summary>'
     head = ["run", "scene", "frames", "verdict", "exit reason", "seconds", "telemetry", "notes"]
-    yield _table(head, [scene_row(scene) for scene in report.scenes], card=False) + "</details>"
+    yield _table(head, [scene_row(scene) for scene in report.scenes[-MOST_ROWS:]], card=False) + "</details>"
     if report.notes:
         yield "<h2>Notes</h2>" + _list(report.notes)
 

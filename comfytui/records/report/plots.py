@@ -19,7 +19,11 @@ WIDTH = 9.2
 """Inches, of 72 units each."""
 
 MOST_BARS = 240
-"""Scenes of which durations are drawn one by one: the newest."""
+"""Scenes that are drawn one by one: the newest."""
+
+MOST_CELLS = 40
+MOST_SEPARATORS = 60
+"""Runs up to which a line parts each from the next."""
 
 _NAMES = ("ink", "dim", "line", "queue", "execute", "save", "collect", "good", "bad", "whole")
 COLOURS = {name: f"#0{number:x}0{number:x}0{number:x}" for number, name in enumerate(_NAMES, 1)}
@@ -89,7 +93,7 @@ def _for_page(svg: str, name: str) -> str:
 
 
 def _rates(report: Report) -> list[tuple[str, Rate]]:
-    cells = [(values_words(cell.values), cell.scenes) for cell in report.cells]
+    cells = [(values_words(cell.values), cell.scenes) for cell in report.cells[:MOST_CELLS]]
     return [("all scenes", report.scene_success), *cells, ("runs", report.run_success)]
 
 
@@ -120,9 +124,7 @@ def _durations(axes: Axes, report: Report) -> None:
     if failed:
         marks = [tops[place] for place in failed]
         axes.plot(failed, marks, "x", color=COLOURS["bad"], markersize=6, label="not well")
-    for place in _run_starts(scenes):
-        axes.axvline(place - 0.5, color=COLOURS["line"], linewidth=1)
-    _run_labels(axes, scenes)
+    _name_runs(axes, scenes, report)
     axes.set_ylabel("seconds")
     axes.grid(visible=False, axis="x")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=6)
@@ -145,16 +147,14 @@ def _parts(axes: Axes, report: Report) -> None:
 
 
 def _vram(axes: Axes, report: Report) -> None:
-    scenes = list(report.scenes)
+    scenes = list(report.scenes)[-MOST_BARS:]
     for name, colour, mark in (("before", "dim", "o"), ("after", "execute", "o")):
         readings = [(place, getattr(scene, f"vram_{name}_mb")) for place, scene in enumerate(scenes)]
         told = [(place, mb / 1024) for place, mb in readings if mb is not None]
         if told:
             xs, ys = zip(*told, strict=True)
             axes.plot(xs, ys, mark, color=COLOURS[colour], markersize=3.5, linestyle="-", linewidth=1, label=name)
-    for place in _run_starts(scenes):
-        axes.axvline(place - 0.5, color=COLOURS["line"], linewidth=1)
-    _run_labels(axes, scenes)
+    _name_runs(axes, scenes, report)
     axes.set_ylabel("free VRAM, GB")
     axes.grid(visible=False, axis="x")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
@@ -164,13 +164,16 @@ def _run_starts(scenes: Sequence[SceneFigures]) -> list[int]:
     return [place for place in range(1, len(scenes)) if scenes[place].run_id != scenes[place - 1].run_id]
 
 
-def _run_labels(axes: Any, scenes: Sequence[SceneFigures]) -> None:
-    """Name the runs below their scenes, by their number; where there are many, only some of them."""
+def _name_runs(axes: Axes, scenes: Sequence[SceneFigures], report: Report) -> None:
+    """Part the runs, and name them below their scenes by their number in the report; of many only some."""
+    numbers = {run.run_id: number for number, run in enumerate(report.runs, 1)}
     starts = [0, *_run_starts(scenes)]
     ends = [*starts[1:], len(scenes)]
-    step = -(-len(starts) // 20)
-    shown = [(number, low, high) for number, (low, high) in enumerate(zip(starts, ends, strict=True), 1)][::step]
-    axes.set_xticks([(low + high - 1) / 2 for _, low, high in shown], [f"run {number}" for number, _, _ in shown])
+    for place in starts[1:] if len(starts) <= MOST_SEPARATORS else ():
+        axes.axvline(place - 0.5, color=COLOURS["line"], linewidth=1)
+    shown = list(zip(starts, ends, strict=True))[:: -(-len(starts) // 20)]
+    names = [f"run {numbers.get(scenes[low].run_id, '?')}" for low, _ in shown]
+    axes.set_xticks([(low + high - 1) / 2 for low, high in shown], names)
     axes.set_xlim(-0.6, max(1, len(scenes)) - 0.4)
 
 

@@ -67,7 +67,8 @@ def _unrecorded(run_dir: RunDir, timeline: Timeline | None) -> RunFigures | None
         return None
     return RunFigures(
         run_id=run_dir.run_id, dir=str(run_dir.path), origin="comfytui", started_at=timeline.opened_at,
-        exit_code=timeline.exit_code, well=False, planned=0, recorded=0, frames=0, requeued=0, values=timeline.values,
+        exit_code=timeline.exit_code, well=False, planned=0, recorded=0, scenes_well=0, frames=0, requeued=0,
+        values=timeline.values,
     )  # fmt: skip
 
 
@@ -88,6 +89,7 @@ def _run(
         well=whole if code is None else code == 0,
         planned=planned,
         recorded=len(scenes),
+        scenes_well=sum(scene.well for scene in scenes),
         frames=sum(scene.frames or 0 for scene in scenes),
         requeued=sum((scene.attempts or 0) > 1 for scene in scenes),
         values=timeline.values if timeline is not None else {},

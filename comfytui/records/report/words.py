@@ -9,6 +9,9 @@ from comfytui.model.report import PARTS, Rate, Report, RunFigures, SceneFigures,
 from comfytui.untrusted import plain
 
 BARS = "▁▂▃▄▅▆▇█"
+MOST_ROWS = 1000
+"""Scenes and runs that a table of people's lists; ``report.json`` has all."""
+
 WIDEST = 60
 """Readings in one row of bars: the newest."""
 
@@ -88,12 +91,14 @@ def _markdown(report: Report) -> Iterator[str]:
         else ("none",)
     )
     yield "\n## Runs\n\n| run | exit | scenes well | frames | requeued | values |\n|---|---|---|---|---|---|"
-    for run in report.runs:
-        yield "| " + " | ".join(_cell(part) for part in run_row(report, run)) + " |"
+    for run in report.runs[-MOST_ROWS:]:
+        yield "| " + " | ".join(_cell(part) for part in run_row(run)) + " |"
     yield "\n## Scenes\n\n| run | scene | frames | verdict | exit reason | seconds | telemetry | notes |"
     yield "|---|---|---|---|---|---|---|---|"
-    for scene in report.scenes:
+    for scene in report.scenes[-MOST_ROWS:]:
         yield "| " + " | ".join(_cell(part) for part in scene_row(scene)) + " |"
+    if len(report.scenes) > MOST_ROWS:
+        yield f"\nThe newest {MOST_ROWS} of {len(report.scenes)}; report.json has them all."
     if report.baseline is not None:
         yield f"\n## Against {_cell(report.baseline)}\n"
         yield from (f"- {_cell(change)}" for change in changes(report))
@@ -125,11 +130,17 @@ def headline(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def run_row(report: Report, run: RunFigures) -> list[str]:
+def run_row(run: RunFigures) -> list[str]:
     """Return a row about ``run``: id, exit code, scenes that went well, frames, requeues, values of the matrix."""
-    well = sum(scene.well for scene in report.scenes if scene.run_id == run.run_id)
     code = "not recorded" if run.exit_code is None else str(run.exit_code)
-    return [run.run_id, code, f"{well}/{run.planned}", str(run.frames), str(run.requeued), values_words(run.values)]
+    return [
+        run.run_id,
+        code,
+        f"{run.scenes_well}/{run.planned}",
+        str(run.frames),
+        str(run.requeued),
+        values_words(run.values),
+    ]
 
 
 def frame_rows(report: Report) -> list[list[str]]:
