@@ -79,7 +79,8 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
 def _language_model(check: HealthCheck) -> Finding:
     """Return what the health of the language model means: only a run that asks it for a story would fail of it."""
     if check.status == "success":
-        return ok("language model", f"{check.url} lists {check.models} model{'s' if check.models != 1 else ''}")
+        told = "answers" if check.models is None else f"lists {check.models} model{'s' if check.models != 1 else ''}"
+        return ok("language model", f"{check.url} {told}")
     remedy = "Start it, correct --llm (LOCAL_STORY_PROVIDER_URL), or name another --llm-health-url."
     return warn("language model", f"{check.url} is not well: {check.error}", remedy)
 

@@ -82,6 +82,7 @@ def provider_of(llm: LlmSettings) -> Provider | None:
         llm.url,
         request_format=llm.request_format,
         health_url=llm.health_url,
+        lists_models=not llm.skip_health,
         model=llm.model,
         seed=llm.seed,
         timeout=llm.timeout_ms / 1000,

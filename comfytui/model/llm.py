@@ -22,6 +22,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     health_url: str
     health_override: bool = False
     """``health_url`` was named by a person, and not derived from ``url``."""
+    lists_models: bool = True
+    """It may be asked for its models; a person may have said that it is not to be."""
     model: str | None = None
     seed: int | None = None
     timeout: float = 8.0

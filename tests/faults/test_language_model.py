@@ -244,9 +244,19 @@ async def test_a_model_that_does_not_answer_is_given_up(server: LlmServer, monke
     )
 
 
+@pytest.mark.parametrize(("answer", "well"), [({"status": "ok"}, True), ("OK", True), (LOADING, False)])
+async def test_an_address_that_a_person_names_need_list_no_models(server: LlmServer, answer: Any, well: bool) -> None:
+    server.models = saying(answer, 200 if well else 503)
+    found = await check_health(provider_at(server.url, health_url=f"{server.url}/health"), system_clock())
+    assert (found.check.status == "success", found.check.models) == (well, None)
+    line = f"[LLM] Health check: success (url={server.url}/health, models=n/a, override={server.url}/health)"
+    assert (health_line(found.check) == line) == well
+
+
 async def test_a_skipped_check_asks_nothing(server: LlmServer) -> None:
     server.models = saying(LOADING, 503)
-    told = await made(server, health=True, skip_health=True)
+    told = await made(server, health=True, skip_health=True, model=None)
+    assert len(server.headers) == 1, "not for its models either"
     assert told.health is not None
     assert (told.health.status, told.health.skipped) == ("skipped", True)
     assert health_line(told.health) == "[LLM] Health check skipped by operator request"

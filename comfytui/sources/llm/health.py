@@ -31,7 +31,7 @@ async def check_health(provider: Provider, clock: Clock) -> Health:
     """Ask ``provider`` for its models and return what was found; it never raises.
 
     Lists are taken in the shapes of OpenAI (``data``: LM Studio, llama.cpp server, Ollama; null for none) and of
-    older servers (``models``).
+    older servers (``models``). What a person named instead is well with any answer of 2xx that is no web page.
     """
     moment = clock.now()
     override = provider.health_url if provider.health_override else None
@@ -41,7 +41,7 @@ async def check_health(provider: Provider, clock: Clock) -> Health:
             raise NoReply(refusal)
         if reply.is_page:
             raise NoReply("it answers with a web page")
-        names = _names(decoded(reply.body))
+        names = _names(reply.body, strict=not provider.health_override)
     except NoReply as fault:
         failed = HealthCheck(
             status="failed", url=provider.health_url, override=override, models=None, error=str(fault),
@@ -49,10 +49,16 @@ async def check_health(provider: Provider, clock: Clock) -> Health:
         )  # fmt: skip
         return Health(check=failed)
     well = HealthCheck(
-        status="success", url=provider.health_url, override=override, models=len(names), error=None, timestamp=moment,
-        skipped=False, skip_reason=None,
-    )  # fmt: skip
-    return Health(check=well, models=names)
+        status="success",
+        url=provider.health_url,
+        override=override,
+        models=None if names is None else len(names),
+        error=None,
+        timestamp=moment,
+        skipped=False,
+        skip_reason=None,
+    )
+    return Health(check=well, models=names or ())
 
 
 def unchecked(provider: Provider | None, clock: Clock) -> HealthCheck:
@@ -69,7 +75,17 @@ def unchecked(provider: Provider | None, clock: Clock) -> HealthCheck:
     )
 
 
-def _names(told: Any) -> tuple[str, ...]:
+def _names(body: bytes, *, strict: bool) -> tuple[str, ...] | None:
+    """Return the names that a list of models holds. What is none: ``None``, or, if ``strict``, :class:`NoReply`."""
+    try:
+        return _listed(decoded(body))
+    except NoReply:
+        if strict:
+            raise
+        return None
+
+
+def _listed(told: Any) -> tuple[str, ...]:
     if not isinstance(told, dict) or not ({"data", "models"} & told.keys()):
         raise NoReply("its reply is no list of models")
     listed = told["data"] if "data" in told else told["models"]

@@ -45,7 +45,7 @@ async def ask_for_story(provider: Provider, request: StoryRequest, clock: Clock)
     unused: tuple[str, ...] = ()
     try:
         with anyio.fail_after(provider.timeout):
-            if provider.model is None and provider.format == "openai-chat":
+            if provider.model is None and provider.lists_models and provider.format == "openai-chat":
                 provider = structs.replace(provider, model=(await check_health(provider, clock)).chat_model)
                 report = structs.replace(report, model=provider.model)
             answer, structured = await _answer(provider, request)

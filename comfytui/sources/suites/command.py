@@ -59,13 +59,13 @@ async def run_command(
     """
     kept = await to_thread.run_sync(BoundedLog, log)
     notes: list[str] = []
+    code = NOT_STARTED
     try:
         child = await to_thread.run_sync(_start, command, cwd, env, kept)
-        code = await _to_its_end(child, timeout, clock, notes, started)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "its command cannot be run"
-        notes.append(f"it could not be started: {command[0]}: {why}")
-        code = NOT_STARTED
+        if isinstance(child, str):
+            notes.append(f"it could not be started: {command[0]}: {child}")
+        else:
+            code = await _to_its_end(child, timeout, clock, notes, started)
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(lambda: kept.close(*notes))
@@ -100,18 +100,21 @@ class _Child:
                 kept.take(piece)
 
 
-def _start(command: Sequence[str], cwd: Path, env: Mapping[str, str], kept: BoundedLog) -> _Child:
-    """Start ``command``. Raises OSError or ValueError when it cannot be run."""
+def _start(command: Sequence[str], cwd: Path, env: Mapping[str, str], kept: BoundedLog) -> _Child | str:
+    """Start ``command`` and return it, or why it cannot be run."""
     program = shutil.which(command[0]) or command[0]  # Windows itself finds `npx`, but no `npx.cmd`
-    process = subprocess.Popen(
-        [program, *command[1:]],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=cwd,
-        env=child_environment(env),
-        **group_options(),
-    )
+    try:
+        process = subprocess.Popen(
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=child_environment(env),
+            **group_options(),
+        )
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or "its command cannot be run"
     return _Child(process, kept)
 
 
