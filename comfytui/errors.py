@@ -83,6 +83,10 @@ REGISTRY: dict[str, Entry] = {
     # --- settings ----------------------------------------------------------------------------------------
     "config.unreadable": Entry("The configuration {file} cannot be read: {why}.", "Mend the file or remove it."),
     "config.value": Entry("{place} is not usable: {why}.", "Correct that setting."),
+    "config.keymap": Entry(
+        "The key {keys!r} for {command!r} under [keymap] is not usable: {why}.",
+        "Correct it; the README lists the commands under Keys, and `?` in the dashboard shows the keys.",
+    ),
     # --- server ------------------------------------------------------------------------------------------
     "server.unreachable": Entry(
         "No ComfyUI answers at {server}: {why}.",
@@ -190,6 +194,10 @@ REGISTRY: dict[str, Entry] = {
     "run.no_runner": Entry(
         "No runner answers for run {run}.",
         "It has ended or died; what it recorded is shown from its journal.",
+    ),
+    "run.no_answer": Entry(
+        "The runner of run {run} did not answer within {seconds} s.",
+        "Look at the run with `comfytui attach`: the answer may still come, and stands in its log.",
     ),
     "journal.unreadable": Entry("The journal {file} cannot be read: {why}.", "Check that the file is there and yours."),
     # --- markers and their node --------------------------------------------------------------------------

@@ -112,6 +112,24 @@ def attach(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
 
 
 @comfytui.command()
+@click.argument("run_name", metavar="RUN")
+@click.argument("order", type=click.Choice(["rerun", "cancel", "skip", "move", "hold", "release", "stop"]))
+@click.argument("scenes", metavar="[SCENE]...", nargs=-1)
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", help="rerun: the seed, instead of a fresh one.")
+@click.option("--prompt", metavar="TEXT", help="rerun: the prompt, instead of the story's.")
+@click.option("--failed", is_flag=True, help="rerun: all scenes that failed.")
+@click.option("--by", type=int, metavar="N", help="move: so many places later; earlier when negative.")
+@settings_flags("runs_dir")
+@click.option("--json", "as_json", is_flag=True, default=None, help="The answer as a line of JSON.")
+@click.pass_context
+def ask(ctx: click.Context, /, run_name: str, order: str, scenes: tuple[str, ...], **flags: Any) -> int:
+    """Ask the runner of RUN (its id or folder, or `latest`) what the dashboard's keys do. Exits 1 if it refuses."""
+    from comfytui.cli.asking import ask_run
+
+    return ask_run(run_name, order, scenes, _with_group(ctx, flags))
+
+
+@comfytui.command()
 @click.argument("run_name", metavar="[RUN]", required=False)
 @click.option("--plan", is_flag=True, default=None, help="Only tell what becomes of each scene; touch nothing.")
 @settings_flags("runs_dir")

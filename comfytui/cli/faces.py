@@ -68,7 +68,10 @@ SPARING = {"TEXTUAL_FPS": "10", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SC
 
 
 def prepare_dashboard(settings: Settings) -> None:
-    """Make ready for the dashboard, before Textual is imported. Raises ``Failure`` ``config.value`` for the theme."""
+    """Make ready for the dashboard, before Textual is imported.
+
+    Raises ``Failure`` ``config.value`` for the theme, ``config.keymap`` for a key that is moved where it cannot be.
+    """
     from comfytui.faces.tui.palettes import PALETTES
 
     if settings.ssh:
@@ -76,6 +79,10 @@ def prepare_dashboard(settings: Settings) -> None:
     if settings.theme is not None and settings.theme not in PALETTES:
         why = f"{settings.theme!r} is none of {', '.join(PALETTES)}"
         raise Failure("config.value", place="The theme", why=why)
+    if settings.keymap:
+        from comfytui.faces.tui.keymap import checked
+
+        checked(settings.keymap)
 
 
 def show(
@@ -83,6 +90,7 @@ def show(
 ) -> "Leaving":
     """Show the dashboard until it is left, and return how. Pictures of frames come from ``run``."""
     from comfytui.faces.tui.app import Dashboard
+    from comfytui.faces.tui.keymap import checked
     from comfytui.faces.tui.options import DashboardOptions, sparing
     from comfytui.faces.tui.outside import calls_for
     from comfytui.faces.tui.palettes import depth_of, theme_for
@@ -101,6 +109,7 @@ def show(
             kinds=settings.notify.events,
         ),
         gallery=RunGallery(run) if run is not None else None,
+        keymap=checked(settings.keymap) if settings.keymap else {},
     )
     if settings.ssh:
         options = sparing(options)

@@ -1,10 +1,9 @@
 """What the keys do: the commands they send, the panes they move, the ways out."""
 
 import pytest
-from textual.binding import Binding
 
 from comfytui.errors import Failure
-from comfytui.faces.tui.keys import FOOTERS, KEYS, PANES, bindings, key, key_table_markdown
+from comfytui.faces.tui.keys import FOOTERS, KEYS, PANES, key, key_table_markdown, together
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.feed import CaughtUp, FeedChanged
@@ -308,8 +307,8 @@ def test_ids_are_unique_and_every_key_says_what_it_does() -> None:
 
 
 def test_no_key_means_two_things_in_one_place() -> None:
-    for places in (("everywhere", "deck", "lists", "scenes"), ("everywhere", "scene", "lists"), ("sheet", "lists")):
-        taken = [key for one in bindings(*places) if isinstance(one, Binding) for key in one.key.split(",")]
+    for place in (*together(), [one for one in KEYS if one.place in ("sheet", "lists")]):
+        taken = [key for one in place for key in one.keys.split(",")]
         assert len(taken) == len(set(taken))
 
 

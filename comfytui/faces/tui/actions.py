@@ -72,7 +72,7 @@ class Actions:
         from comfytui.faces.tui.screens.help import HelpScreen
 
         focused = getattr(self.app.screen, "place", self.app.deck.focused_name)
-        self.app.push_screen(HelpScreen(focused, self.app.options.readonly))
+        self.app.push_screen(HelpScreen(focused, self.app.options.readonly, self.app.options.keymap))
 
     def leave(self) -> None:
         """Leave; a live run of this terminal asks first."""

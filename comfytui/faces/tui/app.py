@@ -66,6 +66,7 @@ class Dashboard(ThemedApp[Leaving]):
         self._begun = False
         self._hush: Timer | None = None
         self._sent: set[str] = set()
+        self.set_keymap(dict(self.options.keymap))
 
     def get_default_screen(self) -> Screen[None]:
         """Return the deck as the first screen."""
@@ -144,6 +145,7 @@ class Dashboard(ThemedApp[Leaving]):
         self._known = learn(self._known, state)
         return View(
             state=state, now=now, lane=self.mailbox.lane, paused=self.paused, readonly=self.options.readonly,
+            keymap=self.options.keymap,
             glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self._known,
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Input
 
+from comfytui.faces.tui.keymap import moved
 from comfytui.faces.tui.keys import KEYS, Key
 from comfytui.faces.tui.palettes import MONO, PALETTES
 
@@ -22,7 +23,11 @@ def offered(app: "Dashboard", screen: Screen[object]) -> Iterator[SystemCommand]
         home = _home(app, screen, one)
         if home is not None and one.palette and not (one.changes and app.options.readonly):
             name = f"Pane: {one.label}" if one.id.startswith("pane_") else one.label
-            yield SystemCommand(f"{name} ({one.face})", one.tooltip, partial(app.run_action, one.action, home))
+            yield SystemCommand(
+                f"{name} ({moved(one, app.options.keymap).face})",
+                one.tooltip,
+                partial(app.run_action, one.action, home),
+            )
     for name in () if app.theme == MONO.name else PALETTES:
         yield SystemCommand(f"Theme: {name}", "Use this theme.", partial(app.use_theme, name))
 

@@ -1,7 +1,8 @@
 """The footer: the keys that do something now, for what has the keys. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from comfytui.faces.tui.keymap import moved
 from comfytui.faces.tui.keys import FOOTERS, KEYS, key
 from comfytui.faces.tui.panes.line import Line, join, line_width
 from comfytui.faces.tui.view import View
@@ -11,7 +12,7 @@ from comfytui.model.state import Scene
 def footer_line(focused: str, view: View, width: int, idle: Collection[str]) -> Line:
     """Return the keys that ``focused`` (a pane, or ``scene``) offers now, as many as fit; help and leave stay."""
     held = view.state.run is not None and view.state.run.held
-    pairs = list(footer_keys(focused, idle, held, view.paused))
+    pairs = list(footer_keys(focused, idle, held, view.paused, view.keymap))
     while pairs:
         line = join([((face, "key"), (f" {label}", "dim")) for face, label in pairs])
         if line_width(line) <= width - 2 or len(pairs) <= 2:
@@ -20,12 +21,14 @@ def footer_line(focused: str, view: View, width: int, idle: Collection[str]) -> 
     return ()
 
 
-def footer_keys(focused: str, idle: Collection[str], held: bool, paused: bool) -> Iterable[tuple[str, str]]:
+def footer_keys(
+    focused: str, idle: Collection[str], held: bool, paused: bool, keymap: Mapping[str, str]
+) -> Iterable[tuple[str, str]]:
     """Return ``(key, label)``: what the keys do now, without those that are ``idle``: do nothing."""
     now = {"hold": "Release" if held else "Hold", "pause": "Resume" if paused else "Pause"}
     for name in FOOTERS[focused]:
         if name not in idle:
-            yield key(name).face, now.get(name, key(name).label)
+            yield moved(key(name), keymap).face, now.get(name, key(name).label)
 
 
 def idle_keys(view: View, scene: Scene | None, compact: bool = False) -> set[str]:

@@ -1,5 +1,6 @@
 """Every key of the dashboard, once: bindings, footer, help screen and the table in the README come from here."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,9 +40,14 @@ class Key:
     priority: bool = field(default=False)
 
     @property
+    def movable(self) -> bool:
+        """Whether a person may give it other keys: not those of dialogs, nor the way out that always holds."""
+        return self.place not in ("leave", "confirm", "form", "sheet") and not self.priority
+
+    @property
     def face(self) -> str:
         """The key as a person reads it."""
-        return self.shown or self.keys.split(",", maxsplit=1)[0]
+        return self.shown or names(self.keys.split(",", maxsplit=1)[0])
 
 
 KEYS: tuple[Key, ...] = (
@@ -141,6 +147,9 @@ KEYS: tuple[Key, ...] = (
 
 _BY_ID = {key.id: key for key in KEYS}
 
+OF_SCENE = ("rerun", "rerun_with", "cancel", "skip", "copy")
+"""Keys of the queue that hold on the scene screen too."""
+
 FOOTERS: dict[str, tuple[str, ...]] = {
     "scenes": ("open", "mark", "rerun", "cancel", "hold", "filter", "sort", "help", "leave"),
     "frames": ("preview", "order", "newest", "zoom", "next", "pause", "help", "leave"),
@@ -172,12 +181,21 @@ def _binding(one: Key) -> Binding:
     return Binding(one.keys, one.action, one.label, id=one.id, tooltip=one.tooltip, show=False, priority=one.priority)
 
 
+def together() -> Iterator[list[Key]]:
+    """Yield the keys that hold at the same time: with the keys given to each pane, and on the other screens."""
+    for pane in PANES:
+        yield [one for one in KEYS if one.place in ("everywhere", "deck", "lists", pane)]
+    yield [*(one for one in KEYS if one.place in ("everywhere", "scene", "lists")), *map(key, OF_SCENE)]
+    yield [one for one in KEYS if one.place in ("everywhere", "server_log", "lists")]
+    yield [one for one in KEYS if one.place in ("everywhere", "picture")]
+
+
 def helpful(focused: str) -> list[tuple[str, list[Key]]]:
     """Return what the help screen lists while ``focused`` (a pane, or another screen) has the keys: titled groups."""
     if focused == "picture":
         return [("This picture", _of("picture")), ("Everywhere", _of("everywhere"))]
     if focused == "scene":
-        own = [*_of("scene"), key("rerun"), key("rerun_with"), key("cancel"), key("skip"), key("copy")]
+        own = [*_of("scene"), *map(key, OF_SCENE)]
         return [("This scene", own), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
     groups = [("Panes", _of("deck")), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
     own = _of(focused)
@@ -209,8 +227,8 @@ WHERE: dict[Place, str] = {
 
 def key_table_markdown() -> str:
     """Return the keys as a table for the README."""
-    rows = ["| key | where | what it does |", "|---|---|---|"]
+    rows = ["| key | command | where | what it does |", "|---|---|---|---|"]
     for one in KEYS:
         shown = ", ".join(f"`{name}`" for name in names(one.keys).split(", "))
-        rows.append(f"| {shown} | {WHERE[one.place]} | {one.tooltip} |")
+        rows.append(f"| {shown} | `{one.id}` | {WHERE[one.place]} | {one.tooltip} |")
     return "\n".join(rows) + "\n"

@@ -1,5 +1,6 @@
 """What the dashboard is told when it starts, and how it says that it was left."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Literal
@@ -37,6 +38,8 @@ class DashboardOptions:
     """How a person is called who is not looking."""
     gallery: "Gallery | None" = None
     """Gives the bytes of frames; ``None`` where there is no run folder."""
+    keymap: Mapping[str, str] = field(default_factory=dict)
+    """Keys that a person has moved, by command, as ``comfytui.faces.tui.keymap`` has checked them."""
 
 
 def sparing(options: DashboardOptions) -> DashboardOptions:

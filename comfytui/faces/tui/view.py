@@ -1,6 +1,7 @@
 """What every pane is shown: one moment of the run, and how this dashboard stands to it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Protocol, runtime_checkable
 
@@ -34,6 +35,8 @@ class View:
     lane: Lane = Lane()
     paused: bool = False
     readonly: bool = False
+    keymap: Mapping[str, str] = field(default_factory=dict)
+    """The keys that a person has moved, by command."""
     glyphs: Glyphs = UNICODE
     zone: tzinfo | None = None
     known: Known = NOTHING_KNOWN

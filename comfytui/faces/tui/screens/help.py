@@ -1,7 +1,9 @@
 """The help screen: the keys of the pane that had them, made from the bindings."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from comfytui.faces.tui.keymap import moved
 from comfytui.faces.tui.keys import Key, bindings, helpful, names
 from comfytui.faces.tui.panes.line import BLANK, Line, left, wrap
 from comfytui.faces.tui.screens.sheet import Sheet
@@ -16,25 +18,25 @@ class HelpScreen(Sheet[None]):
     heading = "Keys"
     widest = 84
 
-    def __init__(self, focused: str, readonly: bool) -> None:
+    def __init__(self, focused: str, readonly: bool, keymap: Mapping[str, str]) -> None:
         super().__init__()
-        self.focused_before, self.readonly = focused, readonly
+        self.focused_before, self.readonly, self.keymap = focused, readonly, keymap
 
     def sheet_lines(self, width: int) -> list[Line]:
         """Return the keys in groups."""
-        return help_lines(self.focused_before, self.readonly, width)
+        return help_lines(self.focused_before, self.readonly, width, self.keymap)
 
     def action_shut(self) -> None:
         """Close the sheet."""
         self.dismiss()
 
 
-def help_lines(focused: str, readonly: bool, width: int) -> list[Line]:
+def help_lines(focused: str, readonly: bool, width: int, keymap: Mapping[str, str]) -> list[Line]:
     """Return the keys that hold while ``focused`` has them, in groups, each with its sentence."""
     lines: list[Line] = []
     for title, keys in helpful(focused):
         lines += [BLANK, ((title, "strong"),)] if lines else [((title, "strong"),)]
-        for one in _gathered(keys):
+        for one in _gathered([moved(each, keymap) for each in keys]):
             off = readonly and one.changes
             text = f"{one.tooltip} Disabled: read-only." if off else one.tooltip
             for place, part in enumerate(wrap(text, width - KEYS_WIDE)):
@@ -47,7 +49,7 @@ def help_lines(focused: str, readonly: bool, width: int) -> list[Line]:
 def _gathered(keys: list[Key]) -> list[Key]:
     """Return ``keys`` with the number keys of the panes as one entry."""
     numbers = [one for one in keys if one.id.startswith("pane_")]
-    if not numbers:
+    if not all(one.keys.isdigit() for one in numbers) or not numbers:
         return keys
     panes = ", ".join(one.label for one in numbers)
     first = replace(

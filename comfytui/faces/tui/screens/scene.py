@@ -7,7 +7,7 @@ from textual.binding import BindingType
 
 from comfytui.faces.tui.bars import Bar, Message, header_line
 from comfytui.faces.tui.footer import footer_line, idle_keys
-from comfytui.faces.tui.keys import bindings, bindings_of
+from comfytui.faces.tui.keys import OF_SCENE, bindings, bindings_of
 from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.line import safe
 from comfytui.faces.tui.panes.pane import Pane
@@ -54,7 +54,7 @@ class SceneScreen(LeanScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("scene", "lists"),
-        *bindings_of("rerun", "rerun_with", "cancel", "skip", "copy"),
+        *bindings_of(*OF_SCENE),
     ]
     AUTO_FOCUS = "#scene"
     place = "scene"
