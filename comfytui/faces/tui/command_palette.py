@@ -34,9 +34,9 @@ def offered(app: "Dashboard", screen: Screen[object]) -> Iterator[SystemCommand]
 
 def _home(app: "Dashboard", screen: Screen[object], one: Key) -> DOMNode | None:
     """Return where the action of ``one`` is carried out; ``None`` where it does not hold."""
-    if one.place == "everywhere" or (one.place == "scenes" and one.action.startswith("app.")):
+    if one.place == "everywhere" or one.action.startswith("app."):
         return app
-    return screen if screen is app.deck and one.place in ("deck", "scenes", "health") else None
+    return screen if screen is app.deck and one.place in ("deck", "scenes") else None
 
 
 def calm(screen: Screen[object]) -> None:
