@@ -81,11 +81,6 @@ def with_cell(plan: RunPlan, axes: Sequence[Axis], cell: Cell) -> RunPlan:
     return structs.replace(plan, scenes=scenes, workflow=workflow)
 
 
-def cell_words(cell: Cell) -> str:
-    """Return ``cell`` as a person reads it: ``seed=1, steps=20``; empty for none."""
-    return ", ".join(f"{name}={spelled(value)}" for name, value in cell.items())
-
-
 def spelled(value: Value) -> str:
     """Return ``value`` as it is written on the command line."""
     return str(value).lower() if isinstance(value, bool) else f"{value}"

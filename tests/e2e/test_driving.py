@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import anyio
+import httpx
 import pytest
 
 from comfytui.cli.driving import Driving, credentials, drive_in_foreground
@@ -11,7 +13,10 @@ from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
 from comfytui.faces.headless import LineFormatter
 from comfytui.faces.printer import Printer
+from comfytui.link.hub import HubFeed
 from comfytui.model.commands import Hold, Stop
+from comfytui.model.envelope import Envelope
+from comfytui.model.events import ExecutionStarted
 from comfytui.model.feed import FeedItem
 from comfytui.model.plan import RunPlan
 from comfytui.records.lock import RunLock
@@ -74,3 +79,22 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     found = credentials()
     assert (found.token, dict(found.headers)) == ("hidden", {"X-Key": "also-hidden"})
     assert "hidden" not in repr(found)
+
+
+def test_metrics_of_a_run_are_there_while_it_is_driven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, plan = prepared(tmp_path)
+    scraped: list[str] = []
+
+    async def scrape(feed: HubFeed) -> None:
+        async for item in feed.items():
+            if isinstance(item, Envelope) and isinstance(item.event, ExecutionStarted):
+                address = capsys.readouterr().err.strip().removeprefix("Metrics: ")
+                async with httpx.AsyncClient(trust_env=False) as client:
+                    scraped.append((await client.get(address)).text)
+
+    driving = Driving(run, plan, "run", system_clock(), credentials(), metrics_port=0)
+    assert anyio.run(driving.drive, scrape, lambda: None) == 0
+    assert driving.finished
+    (text,) = scraped
+    assert f'run="{run.run_id}"' in text
+    assert text.endswith("# EOF\n")

@@ -27,7 +27,7 @@ TREND_READINGS = 1000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def figures(title: str, readings: Iterable[RunReading], created_at: datetime, notes: Sequence[str] = ()) -> Report:
+def figures(title: str, readings: Sequence[RunReading], created_at: datetime, notes: Sequence[str] = ()) -> Report:
     """Return the report over ``readings``, without baseline and gate. Runs and scenes stand in the order of time."""
     read = sorted((each for each in readings if each.run is not None), key=_begun)
     unread = [each for each in readings if each.run is None]
@@ -61,11 +61,6 @@ def figures(title: str, readings: Iterable[RunReading], created_at: datetime, no
 def compared(report: Report, baseline: Report, name: str) -> Report:
     """Return ``report`` with what has changed since ``baseline``."""
     return structs.replace(report, baseline=name, changes=tuple(_changes(report, baseline)))
-
-
-def measure(name: str) -> Callable[[Report], float | None] | None:
-    """Return how the figure ``name`` (of :data:`MEASURES`) is taken from a report; ``None`` for no such figure."""
-    return MEASURES.get(name)
 
 
 def _worst_slope(report: Report) -> float | None:
@@ -111,9 +106,9 @@ def _begun(reading: RunReading) -> tuple[datetime, str]:
     return (run.started_at or _LONG_AGO, run.run_id) if run is not None else (_LONG_AGO, "")
 
 
-def _counted(words_: Iterable[str]) -> dict[str, int]:
+def _counted(texts: Iterable[str]) -> dict[str, int]:
     """Return how often each word comes, the most frequent first, then by the alphabet."""
-    counts = Counter(words_)
+    counts = Counter(texts)
     return {word: counts[word] for word in sorted(counts, key=lambda word: (-counts[word], word))}
 
 

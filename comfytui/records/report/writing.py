@@ -13,19 +13,18 @@ from comfytui.records.report.plots import plots
 from comfytui.records.report.words import report_markdown
 from comfytui.records.rundir import readable
 
-FILES = ("report.json", "report.md", "report.html", "junit.xml")
+FILES = ("report.json", "report.md", "junit.xml", "report.html")
+"""In the order in which they are written: what is drawn comes last."""
 
 
 def write_report(report: Report, folder: Path) -> None:
     """Write ``report`` into ``folder``, which is made where it is not there. Raises ``Failure`` ``run.unwritable``."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    contents = (
-        readable(report), report_markdown(report).encode(), report_page(report, plots(report)).encode(),
-        junit_xml(report),
-    )  # fmt: skip
-    for name, content in zip(FILES, contents, strict=True):
-        write_atomic(folder / name, content)
+    write_atomic(folder / "report.json", readable(report))
+    write_atomic(folder / "report.md", report_markdown(report).encode())
+    write_atomic(folder / "junit.xml", junit_xml(report))
+    write_atomic(folder / "report.html", report_page(report, plots(report)).encode())
 
 
 def read_report(folder: Path) -> Report | None:
