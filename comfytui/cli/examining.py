@@ -22,10 +22,8 @@ from comfytui.engine.doctor.finding import Finding, Tell, of_failure, ok, warn
 from comfytui.errors import Failure
 from comfytui.faces.headless import json_line
 from comfytui.model.events import SceneBrief
-from comfytui.model.llm import HealthCheck
 from comfytui.model.workflow import Workflow, load_workflow
 from comfytui.settings import Settings, load
-from comfytui.sources.llm.health import check_health
 
 WIDEST = 120
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "cyan"}
@@ -40,7 +38,7 @@ def examine_setup(story: Path | None, flags: Mapping[str, Any], *, smoke: bool) 
     def tell(finding: Finding) -> None:
         findings.append(finding)
         if not as_json:
-            click.echo("\n".join(table_row(finding, _width())), color=False if "NO_COLOR" in os.environ else None)
+            click.echo("\n".join(table_row(finding, _width())), color=False if os.environ.get("NO_COLOR") else None)
             sys.stdout.flush()
 
     _examine(story, flags, tell, smoke=smoke)
@@ -61,8 +59,6 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
     except Failure as failure:
         tell(of_failure("settings", failure))
         return
-    if (provider := provider_of(settings.llm)) is not None:
-        tell(_language_model(anyio.run(check_health, provider, system_clock()).check))
     workflow, scenes = _ordered(story, settings, tell)
     patient = Patient(
         server=server_plan(settings, "instant"),
@@ -74,15 +70,6 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
         smoke=smoke,
     )
     anyio.run(examine, patient, system_clock(), secrets, tell)
-
-
-def _language_model(check: HealthCheck) -> Finding:
-    """Return what the health of the language model means: only a run that asks it for a story would fail of it."""
-    if check.status == "success":
-        told = "answers" if check.models is None else f"lists {check.models} model{'s' if check.models != 1 else ''}"
-        return ok("language model", f"{check.url} {told}")
-    remedy = "Start it, correct --llm (LOCAL_STORY_PROVIDER_URL), or name another --llm-health-url."
-    return warn("language model", f"{check.url} is not well: {check.error}", remedy)
 
 
 def _ordered(story: Path | None, settings: Settings, tell: Tell) -> tuple[Workflow | None, tuple[SceneBrief, ...]]:

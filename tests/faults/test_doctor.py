@@ -187,7 +187,7 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
     ),
     "server that refuses": (lambda w: w.sick(Rejected()), "smoke prompt", "fail", "mend the server"),
     "clocks apart": (skewed, "clock", "warn", "NTP"),
-    "language model down": (lambda w: w.sick(llm=provider_at(CLOSED)), "llm", "warn", "Start it"),
+    "language model down": (lambda w: w.sick(llm=provider_at(CLOSED)), "language model", "warn", "Start it"),
     "runs folder that cannot be written": (occupied, "runs folder", "fail", "another --runs-dir"),
 }  # fmt: skip
 
@@ -326,10 +326,22 @@ async def test_a_model_that_is_missing_stops_a_run_before_it_begins(stage: Stage
 )  # fmt: skip
 def test_what_a_language_model_lists(model: str | None, listed: tuple[str, ...], verdict: str) -> None:
     provider = provider_at("http://llm.test", model=model)
-    check = replace(unchecked(provider, system_clock()), status="success")
+    check = replace(unchecked(provider, system_clock()), status="success", models=len(listed))
     found = judged(provider, Health(check=check, models=listed))
     assert found.verdict == verdict
     assert (found.remedy != "") is (verdict == "warn")
+
+
+def test_a_language_model_that_answers_without_a_list_is_well() -> None:
+    provider = provider_at("http://llm.test", health_url="http://llm.test/health", model="qwen")
+    check = replace(unchecked(provider, system_clock()), status="success", models=None)
+    assert judged(provider, Health(check=check)).what == "http://llm.test/health answers"
+
+
+async def test_a_language_model_whose_check_is_skipped_is_left_alone(ward: Ward) -> None:
+    ward.sick(llm=provider_at(CLOSED), llm_skip=True)
+    await ward.examine()
+    assert [found.verdict for found in ward.of("language model")] == ["unknown"]
 
 
 # --- what is wrong before any server is asked ------------------------------------------------------------------------
@@ -391,14 +403,17 @@ def test_the_table_names_each_remedy_below_its_finding(tmp_path: Path, monkeypat
     assert lines[-1].endswith("a run would fail")
 
 
-@pytest.mark.parametrize(("address", "verdict"), [("", []), ("127.0.0.1:9", ["warn"])])
+@pytest.mark.parametrize(
+    ("address", "verdict", "words"),
+    [("", "ok", "none is set"), ("127.0.0.1:9", "warn", "is not well: no connection")],
+)
 def test_a_language_model_that_is_set_is_asked(
-    address: str, verdict: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    address: str, verdict: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL_STORY_PROVIDER_URL", address)
-    found = [one for one in doctor(tmp_path, monkeypatch, {}) if one["check"] == "language model"]
-    assert [one["verdict"] for one in found] == verdict
-    assert all("is not well: no connection" in one["what"] and "--llm" in one["remedy"] for one in found)
+    (found,) = [one for one in doctor(tmp_path, monkeypatch, {}) if one["check"] == "language model"]
+    assert found["verdict"] == verdict
+    assert words in found["what"]
 
 
 def test_a_story_that_wants_keyframes_is_told_that_they_are_drawn(

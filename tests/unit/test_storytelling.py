@@ -10,10 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from comfytui.cli.commands import comfytui
-from comfytui.cli.examining import _language_model
 from comfytui.clock import system_clock
 from comfytui.errors import Failure
-from comfytui.model.llm import HealthCheck, Provider, StoryRequest
+from comfytui.model.llm import Provider, StoryRequest
 from comfytui.model.story import decode_story, load_story
 from comfytui.model.story_draft import SceneDraft, StoryDraft, Unfit, draft_schema, read_draft
 from comfytui.model.story_file import story_file
@@ -234,16 +233,6 @@ def test_a_provider_is_what_settings_say() -> None:
     assert provider_at(BASE) == Provider(
         url=f"{BASE}/v1/chat/completions", format="openai-chat", health_url=f"{BASE}/v1/models"
     )
-
-
-def test_the_doctor_says_how_many_models_there_are() -> None:
-    found = _language_model(
-        HealthCheck(
-            status="success", url=f"{BASE}/v1/models", override=None, models=1, error=None,
-            timestamp=system_clock().now(), skipped=False, skip_reason=None,
-        )
-    )  # fmt: skip
-    assert (found.verdict, found.what) == ("ok", f"{BASE}/v1/models lists 1 model")
 
 
 @pytest.mark.parametrize(

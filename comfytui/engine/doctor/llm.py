@@ -6,7 +6,7 @@ from comfytui.errors import Failure
 from comfytui.model.llm import Provider
 from comfytui.sources.llm.health import Health, check_health
 
-_CHECK = "llm"
+_CHECK = "language model"
 
 
 async def language_model(provider: Provider | None, clock: Clock, *, skip: bool) -> Finding:
@@ -24,6 +24,8 @@ def judged(provider: Provider, health: Health) -> Finding:
     if check.status != "success":
         failure = Failure("llm.unhealthy", url=provider.health_url, why=check.error or "it does not answer")
         return warn(_CHECK, failure.what, failure.remedy)
+    if check.models is None:
+        return ok(_CHECK, f"{provider.health_url} answers")
     if provider.model is not None and not _listed(provider.model, health.models):
         what = f"{provider.health_url} does not list the model {provider.model}"
         return warn(_CHECK, what, "Load it there, or correct --llm-model (LOCAL_LLM_MODEL).")

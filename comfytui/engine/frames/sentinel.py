@@ -85,8 +85,7 @@ class Sentinel:
     @property
     def incomplete(self) -> int:
         """How many sequences have no marker that counts, as of the last look."""
-        return sum(not known.judged or (known.told is not None and known.told.what != "marked")
-                   for known in self._known.values())  # fmt: skip
+        return sum(not known.marked for known in self._known.values())
 
     def _looked_at(self, place: _Place, names: list[str], known: _Sequence, now: float, at: datetime) -> Word | None:
         shown = plain(os.path.relpath(place.folder / place.prefix, self._root))
