@@ -13,14 +13,13 @@ of a scene lies from its mean. A scene that executes is judged by those that too
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import compress, count
 from math import ceil, sqrt
-from operator import is_not
 from statistics import fmean, median, stdev
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from comfytui.model.changes import changed_places
 from comfytui.model.state import Attempt, Scene, State
 
 WINDOW = 64
@@ -91,7 +90,7 @@ def learn(known: Known, state: State) -> Known:
         before: Sequence[Scene | None] = [None] * len(state.scenes)
     else:
         before = known.scenes
-        changed = list(compress(count(), map(is_not, before, state.scenes)))
+        changed = changed_places(before, state.scenes)
     waiting, working, over = list(known.waiting), set(known.working), list[Scene]()
     for place in changed:
         was, scene = before[place], state.scenes[place]

@@ -101,6 +101,9 @@ class Glyphs:
     mark: str
     short: str
     cursor: str
+    opens: str
+    closes: str
+    both: str
     dot: str
     down_arrow: str
     minus: str
@@ -125,6 +128,9 @@ UNICODE = Glyphs(
     mark="•",
     short="!",
     cursor="▌",
+    opens="├",
+    closes="┤",
+    both="┼",
     dot="·",
     down_arrow="▾",
     minus="−",
@@ -149,6 +155,9 @@ ASCII = Glyphs(
     mark="*",
     short="!",
     cursor=">",
+    opens="[",
+    closes="]",
+    both="|",
     dot="-",
     down_arrow="v",
     minus="-",

@@ -65,13 +65,13 @@ def rate(rows: Sequence[FrameRow], now: datetime) -> tuple[float, float] | None:
 
 
 def note(rows: Sequence[FrameRow], view: View) -> Line:
-    """Return what is said of all frames: how fast they come while the run goes on, and how many are not whole."""
+    """Return what is said of all frames: how many are not whole, and how fast they come while the run goes on."""
     parts: list[Line] = []
+    if bad := sum(row.state in ("truncated", "missing", "unsafe") for row in rows):
+        parts.append(((f" {bad} not whole ", "warn"),))
     coming = rate(rows, view.now) if view.running else None
     if coming is not None:
         parts.append(((f" {coming[0]:.0f}/min, {coming[1] / 1048576:.1f} MB/s ", "dim"),))
-    if bad := sum(row.state in ("truncated", "missing", "unsafe") for row in rows):
-        parts.append(((f" {bad} not whole ", "warn"),))
     return tuple(span for part in parts for span in part)
 
 

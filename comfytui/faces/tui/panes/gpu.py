@@ -1,8 +1,12 @@
-"""The GPU pane: utilisation and VRAM of each device over the last two minutes, with its temperature and power."""
+"""The GPU pane: utilisation and VRAM of each device over the last two minutes, with its temperature and power.
+
+Under them stand the attempts of that time, and what each device leaks from scene to scene, once that is certain.
+"""
 
 from collections.abc import Sequence
 
 from comfytui.faces.tui.panes.figures import age
+from comfytui.faces.tui.panes.gpu_past import GpuPast, timeline
 from comfytui.faces.tui.panes.line import BLANK, Line, clip, left, right, safe, spread, wrap
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
@@ -10,6 +14,7 @@ from comfytui.faces.tui.panes.sparkline import axis, buckets, sparkline
 from comfytui.faces.tui.view import View
 from comfytui.model.events import GpuFigures
 from comfytui.model.state import GpuMoment
+from comfytui.model.trend import words
 
 SPAN = 120.0
 """Seconds that the sparklines show."""
@@ -27,32 +32,60 @@ STALE = 10.0
 class GpuPane(Pane):
     """Shows :func:`lines`."""
 
+    def __init__(self, title: str, *, name: str) -> None:
+        super().__init__(title, name=name)
+        self.past = GpuPast()
+
+    def look(self, view: View) -> None:
+        """Show ``view``."""
+        self.past.take(view.state.scenes)
+        super().look(view)
+
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of all devices."""
         source = view.state.gpu_source
         note: Line = ((f" {source} ", "dim"),) if source and source != "none" else BLANK
-        return Picture(lines=lines(view, width, height), note=note)
+        leaking = any(self.past.leak_of(view.state.server.url, device.index) for device in _devices(view))
+        note = ((" VRAM leaks ", "warn"),) if leaking else note
+        return Picture(lines=lines(view, self.past, width, height), note=note)
 
     def wish(self, view: View) -> int:
         """Return how many lines all devices would take."""
-        moments = view.state.gpu
-        return 8 * len(moments[-1].devices) if moments and moments[-1].devices else 2
+        devices = _devices(view)
+        leaks = sum(2 for device in devices if self.past.leak_of(view.state.server.url, device.index))
+        return 8 * len(devices) + bool(view.state.scenes) + leaks if devices else 2
 
 
-def lines(view: View, width: int, height: int) -> list[Line]:
-    """Return the lines of all devices: the sparklines as tall as ``height`` allows, the figures where they fit."""
+def _devices(view: View) -> tuple[GpuFigures, ...]:
+    return view.state.gpu[-1].devices if view.state.gpu else ()
+
+
+def lines(view: View, past: GpuPast, width: int, height: int) -> list[Line]:
+    """Return the lines of all devices: the sparklines as tall as ``height`` allows, the rest where it fits."""
     moments = view.state.gpu
     if not moments or not moments[-1].devices:
         return [((text, "dim"),) for text in wrap(f"No GPU figures: {why_none(view)}.", width)]
-    tall, figures = _shape(len(moments[-1].devices), height)
+    devices = moments[-1].devices
+    found = {each.index: past.leak_of(view.state.server.url, each.index) for each in devices}
+    leaks = {index: wrap(words(one), width - LABEL) for index, one in found.items() if one is not None}
+    room = height - sum(map(len, leaks.values()))
+    if room < 4 * len(devices):  # the border says it too
+        leaks, room = {}, height
+    marked = bool(past.spans) and room >= 3 * len(devices) + 2
+    tall, figures = _shape(len(devices), room - marked)
     rows: list[Line] = []
-    for device in moments[-1].devices:
-        past = [_at(moment, device.index) for moment in moments]
+    for device in devices:
+        readings = [_at(moment, device.index) for moment in moments]
         if rows and figures:
             rows.append(BLANK)
-        rows += _device(view, device, past, width, tall, peaks=not figures)
-        rows += _figures(device, past, width) if figures else []
-    return [*rows, _axis(view, width - LABEL - (FIGURE if figures else PEAK))]
+        rows += _device(view, device, readings, width, tall, peaks=not figures)
+        rows += _figures(device, readings, width) if figures else []
+        rows += [((" " * LABEL, "text"), (part, "warn")) for part in leaks.get(device.index, ())]
+    across = width - LABEL - (FIGURE if figures else PEAK)
+    if marked:
+        drawn = timeline(list(past.spans.values()), moments[-1].at, SPAN, across, view.glyphs)
+        rows.append(((left("scene", LABEL), "dim"), *drawn))
+    return [*rows, _axis(view, across)]
 
 
 def _shape(devices: int, height: int) -> tuple[int, bool]:
@@ -97,7 +130,11 @@ def _figures(device: GpuFigures, past: list[GpuFigures | None], width: int) -> l
     most = max((p.vram_used for p in past if p and p.vram_used is not None), default=None)
     peak = max((p.utilization for p in past if p and p.utilization is not None), default=None)
     of = f"{_mb(used)} of {_mb(total)} MB" if used is not None and total is not None else "VRAM not told"
-    parts = [f"peak {_mb(most)}" if most is not None else "", f"load peak {peak:.0f} %" if peak is not None else ""]
+    share = f" ({most / total * 100:.0f} %)" if most is not None and total else ""
+    parts = [
+        f"peak {_mb(most)}{share}" if most is not None else "",
+        f"load peak {peak:.0f} %" if peak is not None else "",
+    ]
     side = ", ".join(part for part in parts if part)
     joined = f"{of}, {side}" if side else of
     texts = [joined] if len(joined) <= width - LABEL else [of, side]

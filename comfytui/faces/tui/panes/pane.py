@@ -1,11 +1,16 @@
 """What all panes have in common: they are shown a view, and turn their slice of it into a picture."""
 
 from textual.events import Resize
+from textual.message import Message
 
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.panes.scene_filter import parse
 from comfytui.faces.tui.view import View
+
+
+class PaneFitted(Message):
+    """A pane was drawn for a new size."""
 
 
 class Pane(LineList, can_focus=True):
@@ -44,6 +49,7 @@ class Pane(LineList, can_focus=True):
     def on_resize(self, _event: Resize) -> None:
         """Make the picture for the new size."""
         self.rebuild()
+        self.post_message(PaneFitted())
 
     def move(self, by: int) -> None:
         """Go ``by`` lines down (up when negative)."""

@@ -88,6 +88,11 @@ class DeckScreen(LeanScreen[None]):
         self._shape()
         self.call_after_refresh(self.draw_bars)
 
+    def on_pane_fitted(self) -> None:
+        """Say beside the tabs what a pane notes that has just come into sight."""
+        if self.has_class("-compact"):
+            self.draw_bars()
+
     # --- what is shown -------------------------------------------------------------------------------------------
 
     def look(self, view: View) -> None:
