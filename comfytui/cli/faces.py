@@ -88,7 +88,10 @@ def prepare_dashboard(settings: Settings) -> None:
 def show(
     feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str, owns_run: bool, run: RunDir | None = None
 ) -> "Leaving":
-    """Show the dashboard until it is left, and return how. Pictures of frames come from ``run``."""
+    """Show the dashboard until it is left, print the paths that were asked for in it, and return how it was left.
+
+    Pictures of frames come from ``run``.
+    """
     from comfytui.faces.tui.app import Dashboard
     from comfytui.faces.tui.keymap import checked
     from comfytui.faces.tui.options import DashboardOptions, sparing
@@ -114,7 +117,10 @@ def show(
     if settings.ssh:
         options = sparing(options)
     dashboard = Dashboard(feed, clock, options)
-    return dashboard.run(mouse=options.mouse) or "detached"
+    left = dashboard.run(mouse=options.mouse) or "detached"
+    for path in dashboard.paths:
+        print(path)
+    return left
 
 
 class EndNoted:

@@ -25,6 +25,7 @@ from comfytui.model import events as e
 from comfytui.model.commands import AnyCommand
 from comfytui.model.fold import fold_all
 from comfytui.model.plan import RunPlan
+from comfytui.model.varying import varying_inputs
 from comfytui.records import journal as journals
 from comfytui.records.journal import Journal
 from comfytui.records.lock import RunLock, this_process
@@ -161,6 +162,7 @@ class Runner:
                     server=plan.server.url,
                     policy=plan.policy,
                     version=plan.version,
+                    inputs=varying_inputs(plan.workflow),
                     sweep=plan.sweep,
                 )
             )

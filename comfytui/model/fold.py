@@ -104,7 +104,7 @@ def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
             scenes = tuple(Scene(brief=brief) for brief in fact.scenes)
             run = Run(
                 id=fact.run_id, dir=fact.run_dir, story=fact.story, workflow=fact.workflow, policy=fact.policy,
-                version=fact.version, opened_at=at, sweep=fact.sweep,
+                version=fact.version, opened_at=at, inputs=fact.inputs, sweep=fact.sweep,
             )  # fmt: skip
             index = {scene.id: place for place, scene in enumerate(scenes)}
             return replace(state, run=run, scenes=scenes, index=index, server=Server(url=fact.server))

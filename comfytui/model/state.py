@@ -21,6 +21,7 @@ from comfytui.model.events import (
     SceneBrief,
     StoryBrief,
     SweepPart,
+    VaryingInput,
 )
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, GpuSource, HistoryExitReason, Telemetry
@@ -268,6 +269,7 @@ class Run(Struct, frozen=True, kw_only=True):
     policy: QueuePolicy
     version: str
     opened_at: datetime
+    inputs: tuple[VaryingInput, ...] = ()
     runner_pid: int | None = None
     runner_started: float | None = None
     runner_host: str | None = None

@@ -167,7 +167,7 @@ def render(workflow: Workflow, values: Values) -> dict[str, Any]:
     all but the first get a prefix of their own: the attempt's with ``_n<node id>`` behind it. A node that writes done
     markers keeps the prefix that it shares with an output.
     """
-    whole = _templates(workflow, values)
+    whole = templates(workflow, values)
     return {
         key: {
             **node,
@@ -180,8 +180,8 @@ def render(workflow: Workflow, values: Values) -> dict[str, Any]:
     }
 
 
-def _templates(workflow: Workflow, values: Values) -> dict[Place, str]:
-    """Return what stands in each input that is replaced as a whole, as the placeholder of its value."""
+def templates(workflow: Workflow, values: Values) -> dict[Place, str]:
+    """Return what stands in each input that ``values`` replace as a whole, as the placeholder of its value."""
     bound = workflow.bindings
     pairs = [(slot, "__SCENE_PROMPT__") for slot in bound.positive]
     pairs += [(slot, "__NEGATIVE_PROMPT__") for slot in bound.negative if values.negative]

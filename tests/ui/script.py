@@ -25,6 +25,12 @@ RUN_ID = "20260124-000000"
 GIB = 1024**3
 CARD = e.Device(name="cuda:0 NVIDIA GeForce RTX 4090", type="cuda", index=0, vram_total=24 * GIB, vram_free=22 * GIB)
 
+INPUTS = (
+    e.VaryingInput(node="3", title="KSampler", kind="KSampler", name="seed", template="__SEED__"),
+    e.VaryingInput(node="6", title="Positive", kind="CLIPTextEncode", name="text", template="__SCENE_PROMPT__, 35mm"),
+    e.VaryingInput(node="9", title="Save", kind="SaveImage", name="filename_prefix", template="__SCENE_PREFIX__"),
+)
+
 TITLES = ("The lamp is lit", "Gulls over slate water", "A boat, far out", "Rain on the gallery", "Bridge at dawn",
           "The keeper climbs", "Oil and brass", "A letter, unopened")  # fmt: skip
 
@@ -88,7 +94,7 @@ class Script:
             e.RunOpened(
                 run_id=RUN_ID, run_dir=f"/data/runs/{RUN_ID}", scenes=briefs, workflow="svd",
                 story=e.StoryBrief(id=story, logline="A keeper waits for a ship that will not come."),
-                server="http://127.0.0.1:8188", policy=self.policy, version="0.1.0",
+                server="http://127.0.0.1:8188", policy=self.policy, version="0.1.0", inputs=INPUTS,
             )
         )  # fmt: skip
         return self.tell(e.RunnerStarted(pid=4711, started=0.0, host="box"))

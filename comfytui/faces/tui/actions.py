@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from comfytui.faces.tui.options import Leaving
+from comfytui.faces.tui.panes.line import safe
 from comfytui.model import commands
 from comfytui.model.state import Scene
 
@@ -55,17 +56,41 @@ class Actions:
         self.app.send(lambda ticket: commands.ReadServerLog(id=ticket), changes=False)
 
     def copy(self) -> None:
-        """Copy the prompt id of the scene's attempt."""
+        """Copy what a screen says is chosen, else the prompt id of the scene's attempt."""
+        chosen = getattr(self.app.screen, "copied", None)
+        if chosen is not None:
+            self._copied(chosen)
+            return
 
-        def copied(scene: Scene) -> None:
+        def of_scene(scene: Scene) -> None:
             attempt = scene.chosen
             if attempt is None:
                 self.app.say(f"{scene.id} has no prompt yet.", "dim")
-                return
-            self.app.copy_to_clipboard(attempt.prompt_id)
-            self.app.say(f"Copied prompt id {attempt.prompt_id}", "dim")
+            else:
+                self._copied(attempt.prompt_id, "prompt id ")
 
-        self._of_scene(copied)
+        self._of_scene(of_scene)
+
+    def _copied(self, text: str, what: str = "") -> None:
+        if not text:
+            self.app.say("There is nothing to copy in this line.", "dim")
+            return
+        self.app.copy_to_clipboard(text)
+        self.app.say(f"Copied {what}{text}", "dim")
+
+    def path(self) -> None:
+        """Show the path in the chosen row, else the scene's folder, in full; remember it for the end."""
+        run = self.app.mailbox.state.run
+
+        def shown(scene: Scene) -> None:
+            folder = f"{run.dir.rstrip('/')}/{scene.brief.folder}" if run is not None else ""
+            chosen = getattr(self.app.screen, "copied", "")
+            path = safe(chosen if folder and chosen.startswith(folder) else folder)
+            if path not in self.app.paths:
+                self.app.paths.append(path)
+            self.app.say(path, "text")
+
+        self._of_scene(shown)
 
     def help(self) -> None:
         """Show the keys."""

@@ -57,6 +57,8 @@ class Dashboard(ThemedApp[Leaving]):
         self.mailbox = Mailbox(clock)
         self.actions, self.orders = Actions(self), Orders(self)
         self.outside = Outside(self.options.calls, self._to_terminal)
+        self.paths: list[str] = []
+        """The paths that a person asked for, to be printed on leaving."""
         self.paused = False
         self.leaving: Leaving | None = None
         self.deck = DeckScreen()
@@ -262,8 +264,12 @@ class Dashboard(ThemedApp[Leaving]):
         self.actions.server_log()
 
     def action_copy(self) -> None:
-        """Copy the prompt id."""
+        """Copy what is chosen."""
         self.actions.copy()
+
+    def action_path(self) -> None:
+        """Show the path of what is chosen."""
+        self.actions.path()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Return what the command palette offers."""

@@ -36,7 +36,7 @@ def idle_keys(view: View, scene: Scene | None, compact: bool = False) -> set[str
     run = view.state.run
     idle = {one.id for one in KEYS if one.changes} if view.readonly else set[str]()
     if not view.state.scenes:
-        idle |= {"open", "rerun", "cancel", "filter", "copy"}
+        idle |= {"open", "rerun", "cancel", "filter", "copy", "path"}
     if run is None or run.observing or run.ended_at is not None:
         idle.add("hold")
     if scene is None or scene.over:

@@ -105,7 +105,10 @@ KEYS: tuple[Key, ...] = (
         "screen.queue('sort')", "scenes"),
     Key("turn_round", "S", "Reverse", "Sort the other way round.", "screen.queue('turn_round')", "scenes"),
     Key("follow", "t", "Follow", "Keep the executing scene selected.", "screen.follow", "scenes"),
-    Key("copy", "y", "Copy", "Copy the prompt id of the scene's attempt to the clipboard.", "app.copy", "scenes"),
+    Key("copy", "y", "Copy", "Copy to the clipboard: the scene's prompt id; on its own screen the chosen row's value.",
+        "app.copy", "scenes"),
+    Key("path", "o", "Path", "Show the scene's folder, or the path in the chosen row; it is printed on leaving, too.",
+        "app.path", "scenes"),
     # --- the other panes -------------------------------------------------------------------------------------
     Key("preview", "enter", "Picture", "Show the selected frame as a picture.", "app.preview", "frames"),
     Key("order", "s", "Order", "Order the frames by scene, or the newest first.", "order", "frames", palette=False),
@@ -147,7 +150,7 @@ KEYS: tuple[Key, ...] = (
 
 _BY_ID = {key.id: key for key in KEYS}
 
-OF_SCENE = ("rerun", "rerun_with", "cancel", "skip", "copy")
+OF_SCENE = ("rerun", "rerun_with", "cancel", "skip", "copy", "path")
 """Keys of the queue that hold on the scene screen too."""
 
 FOOTERS: dict[str, tuple[str, ...]] = {
@@ -156,7 +159,7 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "gpu": ("zoom", "next", "pause", "palette", "help", "leave"),
     "health": ("server_log", "down", "up", "zoom", "next", "pause", "help", "leave"),
     "log": ("log_filter", "log_follow", "down", "up", "zoom", "next", "help", "leave"),
-    "scene": ("close", "attempt_before", "attempt_after", "rerun", "cancel", "copy", "help", "leave"),
+    "scene": ("close", "attempt_before", "attempt_after", "rerun", "copy", "path", "cancel", "help", "leave"),
     "picture": ("picture_close", "frame_before", "frame_after", "beside", "help", "leave"),
 }
 """The keys that the footer names, by what has the keys: 6 to 9 of them."""

@@ -17,6 +17,7 @@ from comfytui.model.events.parts import (
     SceneBrief,
     StoryBrief,
     SweepPart,
+    VaryingInput,
 )
 from comfytui.model.events.run import (
     CommandAnswered,
@@ -154,6 +155,7 @@ __all__ = [
     "SuiteStarted",
     "SweepPart",
     "Unknown",
+    "VaryingInput",
     "sample_key",
 ]
 

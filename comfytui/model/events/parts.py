@@ -107,3 +107,16 @@ class Frame(Struct, frozen=True, kw_only=True):
     sha256: str
     verified: bool = True
     via: Literal["disk", "http"] = "disk"
+
+
+class VaryingInput(Struct, frozen=True, kw_only=True):
+    """An input of the workflow that differs from attempt to attempt: of which node, and its text with placeholders.
+
+    ``title`` is what a person calls the node, ``kind`` its class.
+    """
+
+    node: str
+    title: str
+    kind: str
+    name: str
+    template: str

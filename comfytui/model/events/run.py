@@ -4,7 +4,7 @@ from typing import Literal
 
 from comfytui.model.artifact import SuiteRecord
 from comfytui.model.events.base import Fact
-from comfytui.model.events.parts import SceneBrief, StoryBrief, SweepPart
+from comfytui.model.events.parts import SceneBrief, StoryBrief, SweepPart, VaryingInput
 from comfytui.model.policy import QueuePolicy
 
 
@@ -19,6 +19,8 @@ class RunOpened(Fact, frozen=True, kw_only=True):
     server: str
     policy: QueuePolicy
     version: str
+    inputs: tuple[VaryingInput, ...] = ()
+    """Where prompt, seed and prefix enter the workflow; empty where that is not recorded."""
     sweep: SweepPart | None = None
     """Which run of a sweep this is."""
 

@@ -9,36 +9,68 @@ from comfytui.faces.tui.bars import Bar, Message, header_line
 from comfytui.faces.tui.footer import footer_line, idle_keys
 from comfytui.faces.tui.keys import OF_SCENE, bindings, bindings_of
 from comfytui.faces.tui.lean import LeanScreen
-from comfytui.faces.tui.panes.line import safe
+from comfytui.faces.tui.panes.line import Line, safe
 from comfytui.faces.tui.panes.pane import Pane
-from comfytui.faces.tui.panes.picture import Picture
-from comfytui.faces.tui.screens.scene_text import scene_lines
+from comfytui.faces.tui.panes.picture import Lazy, Picture
+from comfytui.faces.tui.screens.scene_text import scene_rows
+from comfytui.faces.tui.screens.section import Row
 from comfytui.faces.tui.view import Resumed, View
 from comfytui.model.state import Scene
 
+REST = "  "
+"""Before a row that is not chosen."""
+
 
 class ScenePane(Pane):
-    """The text about the scene, for the attempt that a person looks at."""
+    """The rows about the scene, for the attempt that a person looks at; one of them is chosen."""
 
     def __init__(self, scene_id: str) -> None:
         super().__init__(safe(scene_id), name="scene")
         self.scene_id = scene_id
         self.attempt: int | None = None
-        """The attempt to show; ``None`` is the best one, or the newest."""
+        """The attempt to show; ``None`` is the best one of a scene that is over, else the newest."""
+        self.rows: list[Row] = []
+        self.cursor = 0
 
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of the scene."""
         scene = view.state.scene(self.scene_id)
         if scene is None:
+            self.rows = []
             return Picture(lines=((("This scene is not part of the run.", "dim"),),))
         note = ((f" {safe(scene.brief.title)} ", "dim"),) if scene.brief.title else ()
-        return Picture(lines=scene_lines(view, scene, self.number(scene), width), note=note)  # type: ignore[arg-type]
+        self.rows = scene_rows(view, scene, self.number(scene), width - len(REST))
+        self.cursor = min(self.cursor, len(self.rows) - 1)
+        rows, cursor, chosen = self.rows, self.cursor, f"{view.glyphs.cursor} "
+
+        def line(place: int) -> Line:
+            return (((chosen, "accent") if place == cursor else (REST, "text")), *rows[place].line)
+
+        return Picture(lines=Lazy(len(rows), line), note=note, cursor=cursor)  # type: ignore[arg-type]
+
+    @property
+    def copied(self) -> str:
+        """What is to be copied: the value of the chosen row."""
+        return self.rows[self.cursor].copied if self.rows else ""
+
+    def move(self, by: int) -> None:
+        """Choose the row ``by`` further down, passing over blank ones."""
+        place = max(0, min(len(self.rows) - 1, self.cursor + by))
+        while 0 < place < len(self.rows) - 1 and not self.rows[place].line:
+            place += 1 if by > 0 else -1
+        self.cursor = max(0, place)
+        self.rebuild()
+
+    def jump(self, last: bool) -> None:
+        """Choose the first or the last row."""
+        self.move(len(self.rows) if last else -len(self.rows))
 
     def number(self, scene: Scene) -> int | None:
         """Return the number of the attempt to show, or ``None`` when there is none yet."""
         if self.attempt is not None and scene.attempt(self.attempt) is not None:
             return self.attempt
-        return scene.chosen.number if scene.chosen is not None else None
+        shown = scene.chosen if scene.over else scene.latest
+        return shown.number if shown is not None else None
 
     def step(self, by: int) -> None:
         """Show the attempt ``by`` further."""
@@ -95,6 +127,11 @@ class SceneScreen(LeanScreen[None]):
         """Draw the edges for the new size."""
         self.call_after_refresh(self.draw_bars)
 
+    @property
+    def copied(self) -> str:
+        """What ``y`` copies: the value of the chosen row."""
+        return self.pane.copied
+
     # --- keys ----------------------------------------------------------------------------------------------------
 
     def action_close(self) -> None:
@@ -106,13 +143,13 @@ class SceneScreen(LeanScreen[None]):
         self.pane.step(by)
 
     def action_move(self, by: int) -> None:
-        """Scroll ``by`` lines."""
+        """Choose the row ``by`` lines further."""
         self.pane.move(by)
 
     def action_jump(self, last: bool) -> None:
-        """Scroll to the first or last line."""
+        """Choose the first or last row."""
         self.pane.jump(last)
 
     def action_turn(self, pages: int) -> None:
-        """Scroll by pages."""
+        """Choose a row some pages further."""
         self.pane.turn(pages)

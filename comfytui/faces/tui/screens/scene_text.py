@@ -1,11 +1,13 @@
-"""Everything about one scene as lines: pure. Each function makes one section."""
+"""Everything about one scene as rows: pure. Each function makes one section."""
 
 from collections.abc import Callable, Sequence
 
 from comfytui.errors import REGISTRY
 from comfytui.faces.tui.panes.figures import duration, plural, signed
-from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip, left, right, safe, wrap
+from comfytui.faces.tui.panes.line import Line, Role, clip, left, right, safe, wrap
 from comfytui.faces.tui.panes.scene_row import outcome
+from comfytui.faces.tui.screens.scene_changes import changes
+from comfytui.faces.tui.screens.section import LABEL, Row, Section, heading, labelled, told
 from comfytui.faces.tui.screens.telemetry_words import WORDS, value
 from comfytui.faces.tui.view import View
 from comfytui.model.state import Attempt, Run, Scene
@@ -13,26 +15,24 @@ from comfytui.model.state import Attempt, Run, Scene
 NAME, FIGURE = 36, 26
 """Cells of the telemetry's columns where the explanation stands beside them."""
 
-LABEL = 16
 COLUMN = 18
-"""Cells of the labels, and of an attempt in the comparison."""
-
-Section = list[Line]
+"""Cells of an attempt in the comparison."""
 
 
-def scene_lines(view: View, scene: Scene, number: int | None, width: int) -> list[Line]:
+def scene_rows(view: View, scene: Scene, number: int | None, width: int) -> list[Row]:
     """Return all sections for ``scene``, with the telemetry of attempt ``number``, in ``width`` cells."""
     attempt = scene.attempt(number) if number is not None else None
     sections = [summary(scene, width)]
     if attempt is not None:
         sections += [trouble(attempt, width), comparison(scene, attempt.number, width)]
+        sections += [changes(view.state.run, scene, attempt, width)]
         sections += [telemetry(view, attempt, width), history(view, attempt, width), frames(attempt, width)]
     sections += [places(view.state.run, scene, attempt, width), words(scene, attempt, width)]
-    lines: list[Line] = []
+    rows: list[Row] = []
     for section in sections:
         if section:
-            lines += [BLANK, *section] if lines else section
-    return lines
+            rows += [Row(), *section] if rows else section
+    return rows
 
 
 def summary(scene: Scene, width: int) -> Section:
@@ -44,9 +44,9 @@ def summary(scene: Scene, width: int) -> Section:
     said.append(f"{scene.frames} of {plural(scene.brief.floor, 'frame')} proven")
     if scene.attempts:
         said.append(plural(len(scene.attempts), "attempt"))
-    lines: Section = [((part, standing),) for part in wrap(", ".join(said), width)]
+    lines: Section = told(", ".join(said), width, standing)
     if scene.next_reason and scene.phase == "waiting":
-        lines += _text(f"Again, because: {scene.next_reason}", width, "warn")
+        lines += told(f"Again, because: {scene.next_reason}", width, "warn")
     return lines
 
 
@@ -56,17 +56,17 @@ def trouble(attempt: Attempt, width: int) -> Section:
     if attempt.error is not None:
         node = " ".join(part for part in (attempt.error.node_type, attempt.error.node_id) if part)
         kind = f" ({attempt.error.exception_type})" if attempt.error.exception_type else ""
-        lines += _labelled("error", f"{node + ': ' if node else ''}{attempt.error.message}{kind}", width, "bad")
+        lines += labelled("error", f"{node + ': ' if node else ''}{attempt.error.message}{kind}", width, "bad")
         remedy = remedy_of(attempt.error.code)
-        lines += _labelled("remedy", remedy, width) if remedy else []
+        lines += labelled("remedy", remedy, width) if remedy else []
     for label, texts, role in (
         ("error", attempt.errors, "bad"),
         ("warning", attempt.warnings, "warn"),
         ("note", attempt.notes, "text"),
     ):
         for text in texts:
-            lines += _labelled(label, text, width, role)  # type: ignore[arg-type]
-    return [_heading(f"Trouble and notes of attempt {attempt.number}"), *lines] if lines else []
+            lines += labelled(label, text, width, role)  # type: ignore[arg-type]
+    return [heading(f"Trouble and notes of attempt {attempt.number}"), *lines] if lines else []
 
 
 def remedy_of(code: str) -> str:
@@ -94,17 +94,17 @@ def comparison(scene: Scene, chosen: int, width: int) -> Section:
         return f"[{attempt.number}]{best}" if attempt.number == chosen else f"{attempt.number}{best}"
 
     heads: Line = tuple((left(name(a), COLUMN), "key" if a.number == chosen else "dim") for a in shown)
-    lines: Section = [((left("Attempts", LABEL), "strong"), *heads)]
+    lines: Section = [Row(((left("Attempts", LABEL), "strong"), *heads))]
     for label, figure in rows:
         cells: Line = tuple(
             (left(clip(safe(figure(a)), COLUMN - 2), COLUMN), "text" if a.number == chosen else "dim") for a in shown
         )
-        lines.append(((left(label, LABEL), "dim"), *cells))
+        lines.append(Row(((left(label, LABEL), "dim"), *cells), next(figure(a) for a in shown if a.number == chosen)))
     for attempt in shown:
         if attempt.reason:
-            lines += _labelled(f"why {attempt.number}", attempt.reason, width)
+            lines += labelled(f"why {attempt.number}", attempt.reason, width)
     if scene.best is not None and len(scene.attempts) > 1:
-        lines += _labelled("why best", why_best(scene), width)
+        lines += labelled("why best", why_best(scene), width)
     return lines
 
 
@@ -124,11 +124,11 @@ def why_best(scene: Scene) -> str:
 
 def telemetry(view: View, attempt: Attempt, width: int) -> Section:
     """Return every field of the contract with value, unit and meaning; what is known so far while it goes on."""
-    lines: Section = [_heading(f"Telemetry of attempt {attempt.number}")]
+    lines: Section = [heading(f"Telemetry of attempt {attempt.number}")]
     if attempt.telemetry is None:
-        lines += _text("It is complete when the attempt ends. So far:", width, "dim")
+        lines += told("It is complete when the attempt ends. So far:", width, "dim")
         for name, figure in _so_far(view, attempt):
-            lines.append(((left(name, NAME if width >= 80 else 24), "dim"), (figure, "text")))
+            lines.append(Row(((left(name, NAME if width >= 80 else 24), "dim"), (figure, "text")), figure))
         return lines
     for word in WORDS:
         lines += _field(word.name, value(word, attempt.telemetry, view), word.meaning, width)
@@ -153,27 +153,29 @@ def _field(name: str, figure: str, meaning: str, width: int) -> Section:
     if room >= 24 and len(figure) < FIGURE:
         first, *rest = wrap(meaning, room)
         line: Line = ((left(name, NAME), "dim"), (left(figure, FIGURE), role), (first, "faint"))
-        return [line, *(((" " * (NAME + FIGURE) + part, "faint"),) for part in rest)]
+        return [Row(line, figure), *(Row(((" " * (NAME + FIGURE) + part, "faint"),), figure) for part in rest)]
     column = NAME if width - NAME >= 20 else 2
     first, *rest = wrap(figure, width - column)
-    start: Section = [((left(name, NAME), "dim"), (first, role))] if column == NAME else [
+    start: list[Line] = [((left(name, NAME), "dim"), (first, role))] if column == NAME else [
         ((name, "dim"),), ((" " * column + first, role),)
     ]  # fmt: skip
-    lines: Section = [*start, *(((" " * column + part, role),) for part in rest)]
+    lines: list[Line] = [*start, *(((" " * column + part, role),) for part in rest)]
     under = column if room >= 24 else 2
-    return [*lines, *(((" " * under + part, "faint"),) for part in wrap(meaning, width - under))]
+    lines += [((" " * under + part, "faint"),) for part in wrap(meaning, width - under)]
+    return [Row(one, figure) for one in lines]
 
 
 def history(view: View, attempt: Attempt, width: int) -> Section:
     """Return each read of history: number, time, what it said."""
     if not attempt.history:
         return []
-    lines: Section = [_heading(f"History of attempt {attempt.number}")]
+    lines: Section = [heading(f"History of attempt {attempt.number}")]
     roles: dict[str, Role] = {"success": "good", "pending": "dim", "error": "bad"}
     for number, look in enumerate(attempt.history, 1):
         start: Line = ((right(str(number), 4), "faint"), (f"  {view.wall(look.at)}  ", "dim"))
         message = clip(safe(look.message), max(0, width - 26))
-        lines.append((*start, (left(look.status, 8), roles[look.status]), (f"  {message}", "text")))
+        line: Line = (*start, (left(look.status, 8), roles[look.status]), (f"  {message}", "text"))
+        lines.append(Row(line, safe(look.message)))
     return lines
 
 
@@ -182,31 +184,31 @@ def frames(attempt: Attempt, width: int) -> Section:
     if not attempt.frames and not attempt.refused:
         return []
     size = sum(frame.bytes for frame in attempt.frames) / 1048576
-    lines: Section = [_heading(f"Frames of attempt {attempt.number}")]
+    lines: Section = [heading(f"Frames of attempt {attempt.number}")]
     expected = "" if attempt.expected is None else f", {attempt.expected} reported by ComfyUI"
-    lines += _text(f"{attempt.proven} proven{expected}, {size:,.1f} MB in all", width, "text")
+    lines += told(f"{attempt.proven} proven{expected}, {size:,.1f} MB in all", width, "text")
     for refusal in attempt.refused:
-        lines += _labelled(refusal.state, f"{refusal.name}: {refusal.why}", width, "warn")
+        lines += labelled(refusal.state, f"{refusal.name}: {refusal.why}", width, "warn")
     return lines
 
 
 def places(run: Run | None, scene: Scene, attempt: Attempt | None, width: int) -> Section:
     """Return where things are: prompt id, prefix, seed, folders."""
-    lines: Section = [_heading("Places")]
+    lines: Section = [heading("Places")]
     if attempt is not None:
         for label, text in (
             ("prompt id", attempt.prompt_id),
             ("prefix", attempt.prefix),
             ("seed", str(attempt.seed)),
         ):
-            lines += _labelled(label, text, width)
+            lines += labelled(label, text, width)
     if run is not None:
         folder = f"{run.dir.rstrip('/')}/{scene.brief.folder}"
-        lines += _labelled("scene folder", folder, width)
+        lines += labelled("scene folder", folder, width)
         if attempt is not None:
-            lines += _labelled("frames", f"{folder}/generated-frames-attempt-{attempt.number}", width)
+            lines += labelled("frames", f"{folder}/generated-frames-attempt-{attempt.number}", width)
     if attempt is not None and attempt.forced_debug_path:
-        lines += _labelled("forced copy", attempt.forced_debug_path, width)
+        lines += labelled("forced copy", attempt.forced_debug_path, width)
     return lines
 
 
@@ -214,7 +216,7 @@ def words(scene: Scene, attempt: Attempt | None, width: int) -> Section:
     """Return the scene's texts: prompt, negative prompt, mood, camera."""
     brief = scene.brief
     asked = (attempt.prompt if attempt else None) or scene.prompt
-    lines: Section = [_heading("Story")]
+    lines: Section = [heading("Story")]
     for label, text in (
         ("title", brief.title),
         ("summary", brief.summary),
@@ -226,7 +228,7 @@ def words(scene: Scene, attempt: Attempt | None, width: int) -> Section:
         ("palette", brief.palette),
         ("keyframe", brief.keyframe or ""),
     ):
-        lines += _labelled(label, text, width) if text else []
+        lines += labelled(label, text, width) if text else []
     return lines
 
 
@@ -239,16 +241,3 @@ def _window(attempts: Sequence[Attempt], chosen: int, room: int) -> Sequence[Att
     """Return as many neighbouring attempts as there is room for, the chosen one among them, the newest preferred."""
     end = max(chosen, len(attempts)) if chosen > len(attempts) - room else chosen
     return attempts[max(0, end - room) : end]
-
-
-def _heading(text: str) -> Line:
-    return ((text, "strong"),)
-
-
-def _text(text: str, width: int, role: Role) -> Section:
-    return [((part, role),) for part in wrap(safe(text), width)]
-
-
-def _labelled(label: str, text: str, width: int, role: Role = "text") -> Section:
-    parts = wrap(safe(text), max(8, width - LABEL))
-    return [((left("" if place else label, LABEL), "dim"), (part, role)) for place, part in enumerate(parts)]

@@ -81,7 +81,7 @@ def shown(found: Any, unit: str, view: View) -> str:
         case float() | int():
             return f"{found:,}{' ' + unit if unit else ''}"
         case dict():
-            return f"{len(found)} fields"
+            return safe(", ".join(f"{name} {each}" for name, each in found.items() if isinstance(each, str | int)))
         case tuple():
             return "; ".join(safe(str(one)) for one in found) or "none"
         case str():
