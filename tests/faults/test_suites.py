@@ -137,6 +137,18 @@ async def test_a_command_that_ignores_being_asked(bench: Bench, monkeypatch: pyt
     assert gone(bench.pid())
 
 
+@posix_only
+async def test_a_launcher_that_gives_way_to_its_program(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "GRACE", 0.2)
+    monkeypatch.setattr(commands, "LAUNCHING", (0.5,))
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+    end = await bench.command(["sh", "-c", f'sleep 0.2; exec {sys.executable} -c "{stubborn}"'], timeout=1.2)
+    assert end == CommandEnd(exit_code=124, notes=("it was ended after 1.2 s, its time limit",))
+    launcher, program = bench.started
+    assert launcher.pid == program.pid and launcher.executable != program.executable
+    assert gone(program.pid)
+
+
 async def test_a_flood_of_output(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "HEAD", 1000)
     monkeypatch.setattr(logs, "TAIL", 500)

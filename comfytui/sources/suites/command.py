@@ -17,7 +17,7 @@ from comfytui.clock import Clock
 from comfytui.sources.processes.environment import child_environment
 from comfytui.sources.processes.group import group_of, group_options
 from comfytui.sources.processes.group_end import end_group
-from comfytui.sources.processes.identity import ProcessIdentity, identity_of
+from comfytui.sources.processes.identity import ProcessIdentity, identity_of, same_start
 from comfytui.sources.suites.log import BoundedLog
 
 TIMED_OUT: Final = 124
@@ -29,6 +29,8 @@ SIGNALLED: Final = 128
 
 GRACE: Final = 5.0
 """Seconds in which a command that is asked to end may tidy up."""
+LAUNCHING: Final = (0.5, 2.0, 5.0)
+"""Seconds from one look to the next at whether a launcher (npx, a shim) has put the program itself in its place."""
 LAST_WORDS: Final = 1.0
 """Seconds to wait for the rest of the output once all of its processes have ended."""
 
@@ -93,6 +95,18 @@ class _Child:
         self.process.wait()
         self.group.leader_ended()
 
+    def look_again(self) -> bool:
+        """Read anew who it is, and return whether that has changed: a launcher puts another program in its place.
+
+        The id of a child that was not waited for cannot have been given to another process.
+        """
+        found = identity_of(self.process.pid) if self.runs() else None
+        known = self.group.leader
+        if found is None or found == known or (known.executable and not same_start(found, known)):
+            return False
+        self.group.leader = found
+        return True
+
     def _read(self, kept: BoundedLog) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as stream, contextlib.suppress(OSError):
@@ -124,16 +138,19 @@ async def _to_its_end(
     """Return the exit code; ``notes`` takes what else there is to say. Nothing of the command runs afterwards."""
     in_time = False
     try:
-        started(child.group.leader)
-        with anyio.move_on_after(timeout):
-            await to_thread.run_sync(child.wait, abandon_on_cancel=True)
-            in_time = True
+        async with anyio.create_task_group() as looking:
+            looking.start_soon(_tell_who, child, clock, started)
+            with anyio.move_on_after(timeout):
+                await to_thread.run_sync(child.wait, abandon_on_cancel=True)
+                in_time = True
+            looking.cancel_scope.cancel()
         if in_time and (left := await to_thread.run_sync(child.group.living)):
             notes.append(f"it left processes behind ({len(left)}), which were ended")
         if not in_time:
             notes.append(f"it was ended after {timeout:g} s, its time limit")
     finally:
         with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(child.look_again)
             if (stays := await end_group(child.group, child.runs, GRACE, clock)) is not None:
                 notes.append(stays)
             # who has left the group may hold the output open for ever
@@ -142,3 +159,12 @@ async def _to_its_end(
         return TIMED_OUT
     code = child.process.returncode or 0
     return SIGNALLED - code if code < 0 else code
+
+
+async def _tell_who(child: _Child, clock: Clock, started: Callable[[ProcessIdentity], None]) -> None:
+    """Tell ``started`` which process it is, and once more when a launcher has put another program in its place."""
+    started(child.group.leader)
+    for pause in LAUNCHING:
+        await clock.sleep(pause)
+        if await to_thread.run_sync(child.look_again):
+            started(child.group.leader)
