@@ -1,6 +1,8 @@
 """``comfytui sweep``: a story run after run, in lines or behind the dashboard, and the report at its end."""
 
+import contextlib
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +23,13 @@ from comfytui.records.report.gathering import read_baseline
 from comfytui.records.sweepdir import SweepDir, create_sweep, find_sweep, read_sweep, write_sweep
 from comfytui.settings import Settings, load
 from comfytui.settings.secrets import headers_of
+from comfytui.untrusted import plain
 
 if TYPE_CHECKING:
     from comfytui.model.report import Report
+
+LOG_TAIL = 4096
+"""Bytes of a log that are worth a look."""
 
 FIXED_SEEDS = (
     "Scenes with a seed of their own are rendered alike in every run: the server may take parts of them from its "
@@ -131,7 +137,16 @@ def _in_dashboard(sweep: SweepDir, face: Face, settings: Settings, clock: Clock)
         print(f"The sweep goes on. Join it again with: comfytui attach {sweep.path}")
         return 0
     _print_report(sweep)
-    return int(code)
+    if code not in (0, 1):
+        _print_log(sweep)
+    return code if code >= 0 else 1  # a signal ended it
+
+
+def _print_log(sweep: SweepDir) -> None:
+    """Print why the process of the sweep left: the last lines of what it said."""
+    with contextlib.suppress(OSError):
+        said = sweep.log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+        print("\n".join(plain(line, 500) for line in said.splitlines()[-4:]), file=sys.stderr)
 
 
 def _print_report(sweep: SweepDir) -> None:

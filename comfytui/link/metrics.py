@@ -1,5 +1,6 @@
 """The metrics of a run over HTTP: ``/metrics`` on this machine's loopback, for whoever scrapes it."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -41,7 +42,8 @@ async def metrics_served(port: int | None, state: Callable[[], State]) -> AsyncI
         try:
             await site.start()
         except (OSError, OverflowError) as fault:
-            why = getattr(fault, "strerror", None) or str(fault)
+            number = getattr(fault, "errno", None)
+            why = os.strerror(number).lower() if number else str(fault)
             raise Failure("metrics.port", port=port, why=why) from None
         yield runner.addresses[0][1]
     finally:

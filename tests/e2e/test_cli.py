@@ -10,7 +10,7 @@ import pytest
 import comfytui as package
 from tests.e2e.command import comfytui, environment, story
 
-HEAVY = {"textual", "httpx", "httpx_ws", "msgspec", "anyio"}
+HEAVY = {"textual", "httpx", "httpx_ws", "msgspec", "anyio", "matplotlib"}
 
 MODULES = """
 import json, sys
@@ -53,6 +53,7 @@ def test_lines_import_no_textual_and_a_past_run_no_http(tmp_path: Path) -> None:
     assert not modules_after(tmp_path, "demo", "--headless", "--workflow", "smoke") & {"textual"}
     assert not modules_after(tmp_path, "attach", "--headless") & {"textual", "rich", "httpx", "httpx_ws", "pynvml"}
     assert not modules_after(tmp_path, "validate", "runs") & {"textual", "httpx"}
+    assert not modules_after(tmp_path, "report", "runs") & {"textual", "httpx", "matplotlib"}
 
 
 DASHBOARD = """
