@@ -10,7 +10,7 @@ import msgspec
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.interruptions import interruptions
 from comfytui.clock import Clock, system_clock
-from comfytui.engine.frames.sentinel import Word, keep_watch, look_once
+from comfytui.engine.frames.sentinel import Sentinel, Word, keep_watch, look_once
 from comfytui.errors import Failure
 from comfytui.faces.headless import json_line
 
@@ -40,8 +40,15 @@ def keep_sentinel(folder: Path, rest: float, *, once: bool, as_json: bool) -> in
 
 async def _until_interrupted(folder: Path, rest: float, clock: Clock, tell: Callable[[Word], object]) -> None:
     """Keep watch until somebody ends it; a marker that is being written is finished first."""
-    with anyio.CancelScope() as watching, interruptions(watching.cancel, watching.cancel):
-        await keep_watch(folder, rest, clock, tell)
+    sentinel = Sentinel(folder, rest)
+    with anyio.CancelScope() as watching:
+
+        def end() -> None:
+            sentinel.stop()
+            watching.cancel()
+
+        with interruptions(end, end):
+            await keep_watch(sentinel, clock, tell)
 
 
 def in_words(word: Word) -> str:

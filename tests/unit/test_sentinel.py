@@ -212,6 +212,22 @@ def test_what_moves_while_it_is_proven_is_not_marked(post: Post, monkeypatch: py
     assert post.marker() is None
 
 
+def test_one_that_is_stopped_marks_nothing_that_is_not_proven(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.frame(1), post.frame(2), post.frame(1, name="t")
+    post.look()
+    prove, proven = sentinels.prove, []
+
+    def once(path: Path) -> Any:
+        proven.append(path.name)
+        post.sentinel.stop()
+        return prove(path)
+
+    monkeypatch.setattr(sentinels, "prove", once)
+    assert post.look(REST) == []
+    assert proven == ["s_00001_.png"], "it ends after the frame at hand"
+    assert post.marker() is None
+
+
 def test_a_folder_that_went_away_is_no_fault(post: Post) -> None:
     post.frame(1, name="sub/s")
     post.look()

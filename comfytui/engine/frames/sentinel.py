@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from anyio import to_thread
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from comfytui.clock import Clock, from_epoch
 from comfytui.errors import Failure
@@ -34,7 +34,7 @@ _RESOLUTION = 0.01
 class Word(Struct, frozen=True, kw_only=True):
     """What the sentinel did about a sequence (``sequence``: its path below the folder), or why it did nothing."""
 
-    sequence: str
+    sequence: str = ""
     what: Literal["marked", "withdrawn", "incomplete", "unwritable"]
     frames: int
     latest: str = ""
@@ -52,8 +52,11 @@ class _Sequence:
     def __init__(self) -> None:
         self.stamps: dict[str, Stamp] = {}
         self.since = 0.0
-        self.judged = False
         self.whole: dict[str, Stamp] = {}
+        self.due = False
+        """It came to rest and was proven, with ``fault``: what is wrong with it, if anything."""
+        self.fault = ""
+        self.judged = False
         self.told: Word | None = None
 
     @property
@@ -68,64 +71,89 @@ class Sentinel:
     def __init__(self, root: Path, rest: float) -> None:
         self._root, self._rest = root, rest
         self._known: dict[_Place, _Sequence] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let the look at hand end after the frame at hand, without marking what is not proven yet. Any thread."""
+        self._stopped = True
 
     def look(self, now: float, at: datetime) -> list[Word]:
-        """Look once and return what was done; ``now`` in monotonic seconds, ``at`` for the markers. Never raises."""
-        words: list[Word] = []
+        """Look once and return what was done; ``now`` in monotonic seconds, ``at`` for the markers. Never raises.
+
+        What was proven is looked at once more before it is marked: proving takes its time.
+        """
         found = dict(_sequences(self._root))
         self._known = {place: self._known.get(place) or _Sequence() for place in found}
-        for place, names in found.items():
-            known = self._known[place]
-            word = self._looked_at(place, names, known, now, at)
-            if word is not None and word != known.told:
-                known.told = word
-                words.append(word)
-        return words
+        words = [self._told(place, self._seen, names, now) for place, names in found.items()]
+        if due := [place for place in found if self._known[place].due]:
+            again = dict(_sequences(self._root))
+            words += [self._told(place, self._settled, again.get(place, []), at) for place in due]
+        return [word for word in words if word is not None]
 
     @property
     def incomplete(self) -> int:
         """How many sequences have no marker that counts, as of the last look."""
         return sum(not known.marked for known in self._known.values())
 
-    def _looked_at(self, place: _Place, names: list[str], known: _Sequence, now: float, at: datetime) -> Word | None:
-        shown = plain(os.path.relpath(place.folder / place.prefix, self._root))
+    def _told(self, place: _Place, act: Callable[..., Word | None], names: list[str], moment: object) -> Word | None:
+        """Return what ``act`` finds, unless it was told already; a fault of the disk is a finding, too."""
+        if self._stopped:
+            return None
+        known, shown = self._known[place], plain(os.path.relpath(place.folder / place.prefix, self._root))
         try:
-            if (stamps := _stamps(place.folder, names)) != known.stamps:
-                known.stamps, known.since, known.judged = stamps, now, False
-            there = whose_marker(*place)
-            if there is not None and (there[0] == "theirs" or _current(there[1], stamps, place.prefix)):
-                known.judged, known.told = True, None
-                return None
-            if there is not None and withdraw_marker(*place):
-                known.judged = False
-                return Word(sequence=shown, what="withdrawn", frames=len(stamps), why="its frames are others now")
-            if known.judged or now - known.since < self._rest - _RESOLUTION:
-                return None
-            return _judged(place, known, shown, at)
+            word = act(place, known, names, moment)
         except Failure as failure:
-            reason = str(failure.words.get("why", failure.what))
+            word = Word(what="unwritable", frames=len(names), why=str(failure.words.get("why", failure.what)))
         except OSError as fault:
-            reason = why(fault)
-        return Word(sequence=shown, what="unwritable", frames=len(names), why=reason)
+            word = Word(what="unwritable", frames=len(names), why=why(fault))
+        if word is None or (word := structs.replace(word, sequence=shown)) == known.told:
+            return None
+        known.told = word
+        return word
 
+    def _seen(self, place: _Place, known: _Sequence, names: list[str], now: float) -> Word | None:
+        """Take in how the sequence is now: its marker may be out of date, and it may be due for one."""
+        known.due = False
+        if (stamps := _stamps(place.folder, names)) != known.stamps:
+            known.stamps, known.since, known.judged = stamps, now, False
+        there = whose_marker(*place)
+        if there is not None and (there[0] == "theirs" or _current(there[1], stamps, place.prefix)):
+            known.judged, known.told = True, None
+            return None
+        if there is not None and withdraw_marker(*place):
+            known.judged = False
+            return Word(what="withdrawn", frames=len(stamps), why="its frames are others now")
+        if not known.judged and now - known.since >= self._rest - _RESOLUTION:
+            known.fault = _hole(stamps, place.prefix) or self._unproven(place.folder, known)
+            known.due = True
+        return None
 
-def _judged(place: _Place, known: _Sequence, shown: str, at: datetime) -> Word | None:
-    """Mark a sequence at rest, or return why it is not complete. Raises ``Failure`` ``run.unwritable``, ``OSError``."""
-    stamps, latest = known.stamps, _latest(known.stamps, place.prefix)
-    reason = _hole(stamps, place.prefix) or _unproven(place.folder, known)
-    if _stamps(place.folder, _names(place)) != stamps:
-        return None  # it moved while it was proven: the next look sees how
-    if reason:
+    def _settled(self, place: _Place, known: _Sequence, names: list[str], at: datetime) -> Word | None:
+        """Mark a sequence that is due, or return why it is not complete; one that moved meanwhile is left."""
+        if _stamps(place.folder, names) != known.stamps:
+            return None
+        frames, latest = len(known.stamps), _latest(known.stamps, place.prefix)
+        if known.fault:
+            known.judged = True
+            return Word(what="incomplete", frames=frames, why=known.fault)
+        write_marker(*place, at=at, frame_count=frames, latest=latest)
         known.judged = True
-        return Word(sequence=shown, what="incomplete", frames=len(stamps), why=reason)
-    write_marker(*place, at=at, frame_count=len(stamps), latest=latest)
-    known.judged = True
-    return Word(sequence=shown, what="marked", frames=len(stamps), latest=plain(latest))
+        return Word(what="marked", frames=frames, latest=plain(latest))
+
+    def _unproven(self, folder: Path, known: _Sequence) -> str:
+        """Return why a frame is not proven whole; those that were, and have not changed since, are not read again."""
+        for name, found in known.stamps.items():
+            if self._stopped or known.whole.get(name) == found:
+                continue
+            proof = prove(folder / name)
+            if not proof.whole:
+                return f"{plain(name)} is not proven whole: {plain(proof.why) or proof.kind}"
+            known.whole[name] = found
+        return ""
 
 
-async def keep_watch(root: Path, rest: float, clock: Clock, tell: Callable[[Word], object]) -> None:
-    """Look until cancelled, and tell what is done."""
-    sentinel = Sentinel(root, rest)
+async def keep_watch(sentinel: Sentinel, clock: Clock, tell: Callable[[Word], object]) -> None:
+    """Look until cancelled, and tell what is done. A look is never cut off: :meth:`Sentinel.stop` makes it short."""
     while True:
         began = clock.monotonic()
         for word in await to_thread.run_sync(sentinel.look, began, clock.now()):
@@ -156,11 +184,6 @@ def _sequences(root: Path) -> Iterator[tuple[_Place, list[str]]]:
             yield _Place(Path(place), prefix), names
 
 
-def _names(place: _Place) -> list[str]:
-    with os.scandir(place.folder) as entries:
-        return [entry.name for entry in entries if prefix_of(entry.name) == place.prefix]
-
-
 def _stamps(folder: Path, names: list[str]) -> dict[str, Stamp]:
     stamps = {name: stamp(folder / name) for name in sorted(names)}
     return {name: found for name, found in stamps.items() if found is not None}
@@ -186,15 +209,3 @@ def _hole(stamps: dict[str, Stamp], prefix: str) -> str:
     if not found.gaps:
         return ""
     return f"{found.gaps} counters are missing, the first is {found.missing[0]}"
-
-
-def _unproven(folder: Path, known: _Sequence) -> str:
-    """Return why a frame is not proven whole; those that were, and have not changed since, are not read again."""
-    for name, found in known.stamps.items():
-        if known.whole.get(name) == found:
-            continue
-        proof = prove(folder / name)
-        if not proof.whole:
-            return f"{plain(name)} is not proven whole: {plain(proof.why) or proof.kind}"
-        known.whole[name] = found
-    return ""
