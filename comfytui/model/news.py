@@ -24,7 +24,7 @@ def news_of(event: e.AnyEvent, state: State) -> News | None:
     match event:
         case e.RunEnded():
             return News(kind="run_finished", text=_ended(event, state))
-        case e.SceneEnded(success=False, cancelled=False):
+        case e.SceneEnded(success=False, cancelled=False, skipped=False):
             text = f"{event.scene} failed with {event.frames} frames proven"
             return News(kind="scene_failed", text=text, scene=event.scene)
         case e.ServerAway(away=away) if away < 1:

@@ -146,7 +146,8 @@ async def test_marks_of_which_none_can_be_say_so() -> None:
     async with stage(script.running(), WIDE) as shown:
         await shown.press("g", "space", "space", "n")
         assert "The 2 marked scenes are not waiting" in shown.text()
-        await shown.press("escape")
+        await shown.press("escape", "g", "n")
+        assert "scene-001 is not waiting" in shown.text()
         assert "marked" not in shown.line("Scenes")
         assert asked(shown) == []
 
@@ -286,6 +287,17 @@ async def test_others(size: tuple[int, int], same_picture: Same) -> None:
         assert shown.app.deck.scenes.selected is None
         await shown.press("r", "x", "enter")
         assert asked(shown) == [("Rerun", ("scene-001",))], "a prompt of others is never meant"
+
+
+async def test_others_are_shown_where_there_is_no_run() -> None:
+    night = script.empty()
+    prompt = e.OthersPrompt(id="5f0c", number=3, nodes=7, running=True)
+    night.tell(e.QueueDepth(ours=0, others=1)).tell(e.QueueListed(others=(prompt,)))
+    async with stage(night, NORMAL) as shown:
+        await shown.press("j", "space", "asterisk", "enter", "r")
+        assert "Watching the server; there is no story." in shown.text()
+        assert "On the server for others: 1 prompt, only shown here" in shown.text()
+        assert asked(shown) == []
 
 
 async def test_others_go_from_the_pane_when_they_have_gone() -> None:

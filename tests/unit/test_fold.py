@@ -168,6 +168,7 @@ def test_a_scene_goes_its_way() -> None:
         (scene_ended(), "done"),
         (scene_ended(success=False), "failed"),
         (scene_ended(cancelled=True), "cancelled"),
+        (scene_ended(success=False, skipped=True), "skipped"),
         (e.SceneRequeued(scene="scene-001", next_attempt=2, attempts=2, reason="x"), "waiting"),
     ],
 )

@@ -1,8 +1,13 @@
 """The order of waiting scenes: by rule, and as people change it."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
+from comfytui.model import events as e
+from comfytui.model.narrate import narrate
+from comfytui.model.news import news_of
 from comfytui.model.queue import placings, waiting
 from comfytui.model.state import State
 from tests.unit.test_engine_planner import attempt, scene, state
@@ -78,3 +83,31 @@ def test_two_that_leapfrog_for_ever_come_to_an_end_in_words_never_in_a_lie() -> 
             assert placings(now, (chosen,), 1) or placings(now, (chosen,), -1)
             now = after
     assert sorted(order(now)) == sorted(before)
+
+
+# --- what is told of it ------------------------------------------------------------------------------------------
+
+
+def ended(**fields: Any) -> e.SceneEnded:
+    return e.SceneEnded(**{"scene": "s", "best": 1, "success": False, "meets_floor": False, "frames": 0} | fields)
+
+
+@pytest.mark.parametrize(
+    ("fact", "words"),
+    [
+        (ended(skipped=True), "Skipped, not rendered"),
+        (ended(skipped=True, frames=3, success=True), "Skipped with 3 frames of attempt 1"),
+        (e.SceneMoved(scene="s", turn=1.5, before="t"), "Moved before t"),
+        (e.SceneMoved(scene="s", turn=9.0), "Moved to the end of the queue"),
+    ],
+)
+def test_words(fact: e.AnyFact, words: str) -> None:
+    told = narrate(fact)
+    assert told is not None
+    assert told[1:] == (words, "s")
+
+
+def test_nobody_is_called_for_what_a_person_wanted() -> None:
+    assert news_of(ended(skipped=True), State()) is None
+    assert news_of(ended(cancelled=True), State()) is None
+    assert news_of(ended(), State()) is not None

@@ -10,7 +10,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from comfytui.faces.tui.keymap import moved
-from comfytui.faces.tui.keys import KEYS, Key
+from comfytui.faces.tui.keys import KEYS, OF_SCENE, Key
 from comfytui.faces.tui.palettes import MONO, PALETTES
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ def offered(app: "Dashboard", screen: Screen[object]) -> Iterator[SystemCommand]
 
 def _home(app: "Dashboard", screen: Screen[object], one: Key) -> DOMNode | None:
     """Return where the action of ``one`` is carried out; ``None`` where it does not hold."""
-    if one.place == "everywhere" or one.action.startswith("app."):
+    if one.place == "everywhere" or (one.id in OF_SCENE and hasattr(screen, "scene_id")):
         return app
-    return screen if screen is app.deck and one.place in ("deck", "scenes") else None
+    if screen is not app.deck:
+        return None
+    return app if one.action.startswith("app.") else screen if one.place in ("deck", "scenes") else None
 
 
 def calm(screen: Screen[object]) -> None:

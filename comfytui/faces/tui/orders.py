@@ -41,7 +41,9 @@ class Orders:
 
     def rerun(self) -> None:
         """Ask for the scenes once more."""
-        self._send(self._perhaps(_over, "not over yet"), lambda ticket, ids: commands.Rerun(id=ticket, scenes=ids))
+        meant = self.meant()
+        scenes = meant if len(meant) == 1 else self._fitting(_over, "not over yet")  # of a single one the runner judges
+        self._send(scenes, lambda ticket, ids: commands.Rerun(id=ticket, scenes=ids))
 
     def rerun_failed(self) -> None:
         """Ask for every failed scene once more; more than one are asked about first."""
@@ -90,7 +92,7 @@ class Orders:
 
     def skip(self) -> None:
         """Let the scenes be passed over while they wait."""
-        scenes = self._perhaps(_waits, "not waiting: `x` cancels what is on the server")
+        scenes = self._fitting(_waits, "not waiting; what is on the server is cancelled, not skipped")
         self._send(scenes, lambda ticket, ids: commands.Skip(id=ticket, scenes=ids))
 
     def later(self) -> None:
@@ -102,16 +104,11 @@ class Orders:
         self._move(-1)
 
     def _move(self, by: int) -> None:
-        scenes = self._perhaps(_waits, "not waiting: they have their places")
+        scenes = self._fitting(_waits, "not waiting for a turn")
         if scenes:
             self.app.deck.scenes.show_turns()
             ids = tuple(scene.id for scene in scenes)
             self.app.send(lambda ticket: commands.Move(id=ticket, scenes=ids, by=by))
-
-    def _perhaps(self, fits: Fits, unfit: str) -> list[Scene]:
-        """Return a single scene as it is, so that the runner judges; of several, those that fit."""
-        meant = self.meant()
-        return meant if len(meant) == 1 else self._fitting(fits, unfit)
 
     def _fitting(self, fits: Fits, unfit: str) -> list[Scene]:
         """Return those scenes that are meant and can be; where there are none, say why."""
