@@ -64,7 +64,10 @@ class Checks:
         command = shlex.join(suite.command)
         log = self._run_dir.suite_log(suite.label)
 
+        known: list[ProcessIdentity] = []
+
         def started(process: ProcessIdentity) -> None:
+            known.append(process)
             self._hub.publish(
                 e.SuiteStarted(
                     label=suite.label,
@@ -73,6 +76,7 @@ class Checks:
                     created=process.created,
                     executable=process.executable,
                     host=this_process().host,
+                    again=len(known) > 1,
                 )
             )
 

@@ -24,6 +24,8 @@ def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
         case e.RunNoted():
             remedy = f" {event.remedy}" if event.remedy else ""
             return event.level, f"{event.text}{remedy}", event.scene
+        case e.SuiteStarted(again=True):
+            return None
         case e.SuiteStarted():
             return "info", f"Check suite {event.label}: {event.command}", None
         case e.SuiteRan(suite=suite):

@@ -225,6 +225,16 @@ async def test_a_failing_suite_hides_no_scene(stage: Stage, monkeypatch: pytest.
     assert outcome.findings == []
 
 
+@posix_only
+async def test_a_suite_behind_a_launcher_is_told_of_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "LAUNCHING", (0.2, 0.2))
+    script = "import os, sys, time; time.sleep(0.1); os.execv('/bin/sh', ['sh', '-c', 'sleep 0.6'])"
+    with checked_by(stage, monkeypatch, script):
+        outcome = await stage.play(speed=Speed.named("instant"))
+    assert outcome.exit_code == 0
+    assert len([note for note in outcome.state.notes if note.text.startswith("Check suite suite 1: ")]) == 1
+
+
 async def test_a_stop_while_a_suite_is_at_work(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = FORKING.format(options="") + "import time; time.sleep(600)"
     with checked_by(stage, monkeypatch, waiting, "print('never')"):

@@ -52,7 +52,10 @@ class RunSettled(Fact, frozen=True, kw_only=True):
 
 
 class SuiteStarted(Fact, frozen=True, kw_only=True):
-    """A check command was started as process ``pid``; the rest proves it to a runner after us, as ``ServerStarted``."""
+    """A check command was started as process ``pid``; the rest proves it to a runner after us, as ``ServerStarted``.
+
+    It comes ``again`` when a launcher has put another program in its place.
+    """
 
     label: str
     command: str
@@ -60,6 +63,7 @@ class SuiteStarted(Fact, frozen=True, kw_only=True):
     created: float
     executable: str
     host: str
+    again: bool = False
 
 
 class SuiteRan(Fact, frozen=True, kw_only=True):
