@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 
 from comfytui.engine.doctor.finding import Finding, ok, unknown, warn
+from comfytui.faces.tui.drawing import Method, method_for
 from comfytui.faces.tui.layout import LEAST, too_small
 from comfytui.faces.tui.palettes import depth_of
 
-_PICTURES = {"iTerm.app": "iTerm2 images", "WezTerm": "iTerm2 images", "ghostty": "kitty graphics"}
+_DRAWN: dict[Method, str] = {
+    "kitty": "by Kitty's graphics protocol", "sixel": "as Sixel", "half": "of half cells", "words": "in words",
+}  # fmt: skip
 
 
 def terminal(environ: Mapping[str, str], *, encoding: str, size: tuple[int, int] | None) -> Iterator[Finding]:
@@ -26,7 +29,7 @@ def terminal(environ: Mapping[str, str], *, encoding: str, size: tuple[int, int]
         yield ok("multiplexer", f"{multiplexer}: the dashboard can be detached with it, too")
     if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"):
         yield ok("ssh", "over SSH: the dashboard spares the line (--no-ssh: it does not), and losing it stops no run")
-    yield _graphics(environ, name)
+    yield _graphics(environ)
 
 
 def _size(size: tuple[int, int]) -> Finding:
@@ -51,14 +54,11 @@ def _colours(environ: Mapping[str, str], name: str) -> Finding:
 def _multiplexer(environ: Mapping[str, str], name: str) -> str:
     if environ.get("TMUX"):
         return "tmux"
+    if environ.get("ZELLIJ"):
+        return "zellij"
     return "screen" if environ.get("STY") else "tmux or screen" if name.startswith(("tmux", "screen")) else ""
 
 
-def _graphics(environ: Mapping[str, str], name: str) -> Finding:
-    if _multiplexer(environ, name):
-        return unknown("graphics", "a multiplexer hides what the terminal behind it can draw")
-    if environ.get("KITTY_WINDOW_ID") or name == "xterm-kitty":
-        return ok("graphics", "kitty graphics")
-    if found := _PICTURES.get(environ.get("TERM_PROGRAM", "")):
-        return ok("graphics", found)
-    return unknown("graphics", "the environment tells of none")
+def _graphics(environ: Mapping[str, str]) -> Finding:
+    method = method_for(environ)
+    return ok("graphics", f"pictures are drawn {_DRAWN[method]}")

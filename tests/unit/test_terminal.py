@@ -17,7 +17,7 @@ def test_a_good_terminal() -> None:
     found = told(KITTY)
     assert found == {
         "terminal": "ok: 120x40", "colours": "ok: as many as a theme wants", "unicode": "ok: text is written as utf-8",
-        "graphics": "ok: kitty graphics",
+        "graphics": "ok: pictures are drawn by Kitty's graphics protocol",
     }  # fmt: skip
 
 
@@ -26,10 +26,12 @@ def test_a_good_terminal() -> None:
     [
         ({"TERM": "vt220"}, "colours", "ok: none"), ({"TERM": "xterm"}, "colours", "warn: xterm tells of sixteen"),
         ({**KITTY, "NO_COLOR": "1"}, "colours", "ok: none"), ({**KITTY, "TMUX": "x"}, "multiplexer", "ok: tmux"),
-        ({**KITTY, "TMUX": "x"}, "graphics", "unknown: a multiplexer"), ({"TERM": "xterm"}, "graphics", "unknown"),
+        ({**KITTY, "TMUX": "x"}, "graphics", "ok: pictures are drawn of half cells"),
+        ({"TERM": "xterm"}, "graphics", "ok: pictures are drawn of half cells"),
         ({"TERM": "screen-256color"}, "multiplexer", "ok: tmux or"), ({**KITTY, "STY": "x"}, "multiplexer", "ok"),
         ({**KITTY, "SSH_CONNECTION": "x"}, "ssh", "ok: over SSH"),
-        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "graphics", "ok: iTerm2 images"),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "graphics", "ok: pictures are drawn as Sixel"),
+        ({**KITTY, "ZELLIJ": "0"}, "multiplexer", "ok: zellij"),
         ({"TERM": "dumb"}, "terminal", "unknown"),
     ],
 )  # fmt: skip
