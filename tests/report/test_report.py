@@ -11,6 +11,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from comfytui.errors import Failure
+from comfytui.model.events import RunEnded
 from comfytui.model.report import Report
 from comfytui.records.report.figures import MEANINGS, MEASURES
 from comfytui.records.report.gate import parse_gate
@@ -117,6 +118,15 @@ def test_a_run_that_never_recorded_anything_is_told(script: Callable[..., Script
     run.close()
     assert report.runs == ()
     assert "has not ended, or never began" in report.notes[0]
+
+
+def test_the_scenes_of_a_run_that_could_not_begin_count(script: Callable[..., Script]) -> None:
+    run = script(3)
+    run.publish(RunEnded(outcome="failed", exit_code=2))
+    report = report_on([run.run.path], NOW)
+    assert (report.run_success.count, report.run_success.of) == (0, 1)
+    assert (report.scene_success.count, report.scene_success.of) == (0, 3)
+    assert report.runs[0].exit_code == 2
 
 
 def test_a_scene_without_a_record_counts_as_one_that_did_not_go_well(tmp_path: Path) -> None:

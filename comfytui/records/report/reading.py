@@ -67,8 +67,8 @@ def _unrecorded(run_dir: RunDir, timeline: Timeline | None) -> RunFigures | None
         return None
     return RunFigures(
         run_id=run_dir.run_id, dir=str(run_dir.path), origin="comfytui", started_at=timeline.opened_at,
-        exit_code=timeline.exit_code, well=False, planned=0, recorded=0, scenes_well=0, frames=0, requeued=0,
-        values=timeline.values,
+        exit_code=timeline.exit_code, well=False, planned=timeline.planned, recorded=0, scenes_well=0, frames=0,
+        requeued=0, values=timeline.values,
     )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class Timeline(Struct, frozen=True, kw_only=True):
     opened_at: datetime | None = None
     server: str = ""
     """The server as it was named, which for the built-in simulator is ``sim``: each run has one of its own."""
+    planned: int = 0
+    """Scenes of the story."""
     exit_code: int | None = None
     values: dict[str, str] = {}
     problems: int = 0
@@ -54,7 +56,7 @@ class _Reading:
         self._steps: dict[tuple[str, int], Steps] = {}
         self._prompts: dict[tuple[str, int], str] = {}
         self._opened_at: datetime | None = None
-        self._server = ""
+        self._server, self._planned = "", 0
         self._exit_code: int | None = None
         self._values: dict[str, str] = {}
 
@@ -63,7 +65,7 @@ class _Reading:
         at, event = envelope.at, envelope.event
         match event:
             case e.RunOpened():
-                self._opened_at, self._server = at, event.server
+                self._opened_at, self._server, self._planned = at, event.server, len(event.scenes)
                 self._values = dict(event.sweep.values) if event.sweep else {}
             case e.RunnerStarted():
                 self._exit_code = None  # whoever took it up may not have come to its end
@@ -95,7 +97,7 @@ class _Reading:
     def timeline(self, problems: int) -> Timeline:
         return Timeline(
             steps={self._prompts[key]: steps for key, steps in self._steps.items()}, opened_at=self._opened_at,
-            server=self._server,
+            server=self._server, planned=self._planned,
             exit_code=self._exit_code, values=self._values, problems=problems,
         )  # fmt: skip
 
