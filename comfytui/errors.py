@@ -189,6 +189,10 @@ REGISTRY: dict[str, Entry] = {
         "The run {run} has no record that can be read: {why}.",
         "`comfytui resume {run}` completes the records of a run that was cut short.",
     ),
+    "serve.port": Entry(
+        "The dashboard cannot be served at {host}:{port}: {why}.",
+        "Choose another port with --port (0: a free one), or an address of this machine with --host.",
+    ),
     "runs.age": Entry("{text!r} is no age.", "Write a number and m, h, d or w: 30m, 12h, 7d, 2w."),
     "runs.limit": Entry("Nothing says which runs are to stay.", "Name --keep-last N, --keep-days N, or both."),
     "run.no_runner": Entry(

@@ -112,6 +112,20 @@ def attach(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
 
 
 @comfytui.command()
+@click.argument("run_name", metavar="[RUN]", required=False)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where it listens.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8410, show_default=True, help="0: a free one.")
+@settings_flags("runs_dir")
+@look_flags
+@click.pass_context
+def serve(ctx: click.Context, /, run_name: str | None, host: str, port: int, **flags: Any) -> int:
+    """Show the dashboard in a browser. RUN: its id or folder; else the latest, or a server where there is none."""
+    from comfytui.cli.serving import serve as serve_dashboard
+
+    return serve_dashboard(run_name, host, port, _with_group(ctx, flags))
+
+
+@comfytui.command()
 @click.argument("run_name", metavar="RUN")
 @click.argument("order", type=click.Choice(["rerun", "cancel", "skip", "move", "hold", "release", "stop"]))
 @click.argument("scenes", metavar="[SCENE]...", nargs=-1)

@@ -42,9 +42,14 @@ class Face:
 def chosen_face(flags: Mapping[str, Any]) -> Face:
     """Return the face that ``flags`` ask for. Raises ``Failure`` ``terminal.none`` for one that needs a terminal."""
     kind: Kind = "json" if flags.get("as_json") else "lines" if flags.get("headless") else "dashboard"
-    if kind == "dashboard" and not (_is_terminal(sys.stdin) and _is_terminal(sys.stdout)):
+    if kind == "dashboard" and not (in_browser() or (_is_terminal(sys.stdin) and _is_terminal(sys.stdout))):
         raise Failure("terminal.none")
     return Face(kind, bool(flags.get("verbose")), bool(flags.get("readonly")), flags.get("metrics_port"))
+
+
+def in_browser() -> bool:
+    """Tell whether a browser is this process' terminal: ``comfytui serve`` started it."""
+    return os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
 
 
 def _is_terminal(stream: Any) -> bool:
