@@ -111,9 +111,12 @@ def run_estimate(known: Known, state: State, now: datetime) -> Estimate | None:
     return _ahead(known, state, now, len(known.waiting))
 
 
-def scene_estimate(known: Known, state: State, scene_id: str, now: datetime) -> Estimate | None:
+def scene_estimate(
+    known: Known, state: State, scene_id: str, now: datetime, ahead: int | None = None
+) -> Estimate | None:
     """Return how long it takes until that scene is over: what is before it counts too.
 
+    ``ahead`` is how many of those that have not begun come before it; ``None``: as many as in the story.
     ``None`` while learning, when it is over or unknown, and when it takes longer than every scene before it.
     """
     place = state.index.get(scene_id)
@@ -124,7 +127,7 @@ def scene_estimate(known: Known, state: State, scene_id: str, now: datetime) -> 
     rank = bisect_left(known.waiting, place)
     if rank == len(known.waiting) or known.waiting[rank] != place:
         return None
-    return _ahead(known, state, now, rank + 1)
+    return _ahead(known, state, now, (rank if ahead is None else ahead) + 1)
 
 
 def typical(known: Known) -> Spent | None:

@@ -1,6 +1,7 @@
 """The order in which waiting scenes get their turn: by rule, and as people changed it. Pure."""
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from msgspec import Struct
 
@@ -28,6 +29,13 @@ def turn_of(scene: Scene, place: int, count: int) -> float:
 def waiting(state: State) -> list[Scene]:
     """Return the scenes that wait to be sent, in the order of their turns, without those that were given up."""
     return [scene for _, scene in _turns(state)]
+
+
+def ahead(state: State) -> dict[str, int]:
+    """Return how many scenes that have not begun come before each of them: those on the server, then those waiting."""
+    sent = [scene for scene in state.scenes if scene.phase in ("planned", "queued")]
+    sent.sort(key=lambda scene: scene.attempts[-1].planned_at.timestamp() if scene.attempts else inf)
+    return {scene.id: place for place, scene in enumerate([*sent, *waiting(state)])}
 
 
 def placings(state: State, chosen: Iterable[str], by: int) -> list[Placing]:

@@ -119,6 +119,25 @@ async def test_sort_goes_round_and_turns_round() -> None:
         assert "(by" not in shown.line("Scenes")
 
 
+async def test_estimates_follow_the_order_of_rendering() -> None:
+    night = script.running()
+    night.tell(e.SceneMoved(scene="scene-012", turn=-1.0, before="scene-007"))
+    async with stage(night, WIDE) as shown:
+        before = script.running()
+        async with stage(before, WIDE) as unmoved:
+            first = unmoved.line("scene-007").partition("ETA")[2][:12]
+        assert shown.line("scene-012").partition("ETA")[2][:12] == first
+        assert shown.line("scene-007").partition("ETA")[2][:12] != first
+
+
+async def test_what_is_given_up_says_so_until_it_has_ended() -> None:
+    night = script.running()
+    async with stage(night, WIDE) as shown:
+        night.items.clear()
+        await shown.tell(night.tell(e.SceneGivenUp(scene="scene-005", how="cancelled")).items)
+        assert "being cancelled" in shown.line("scene-005")
+
+
 # --- marks -------------------------------------------------------------------------------------------------------
 
 

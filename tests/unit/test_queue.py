@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from comfytui.model import events as e
 from comfytui.model.narrate import narrate
 from comfytui.model.news import news_of
-from comfytui.model.queue import placings, waiting
+from comfytui.model.queue import ahead, placings, waiting
 from comfytui.model.state import State
 from tests.unit.test_engine_planner import attempt, scene, state
 
@@ -83,6 +83,12 @@ def test_two_that_leapfrog_for_ever_come_to_an_end_in_words_never_in_a_lie() -> 
             assert placings(now, (chosen,), 1) or placings(now, (chosen,), -1)
             now = after
     assert sorted(order(now)) == sorted(before)
+
+
+def test_what_comes_before_what() -> None:
+    now = state("done", "executing", "queued", "waiting", "waiting")
+    assert ahead(now) == {S3: 0, S4: 1, S5: 2}
+    assert ahead(moved(now, S5, by=-1)) == {S3: 0, S5: 1, S4: 2}
 
 
 # --- what is told of it ------------------------------------------------------------------------------------------

@@ -53,9 +53,12 @@ class View:
         """How long the run probably still takes; ``None`` while that is being learnt."""
         return run_estimate(self.known, self.state, self.now)
 
-    def eta_of(self, scene_id: str) -> Estimate | None:
-        """Return how long it probably takes until that scene is over; ``None`` while that cannot be said."""
-        return scene_estimate(self.known, self.state, scene_id, self.now)
+    def eta_of(self, scene_id: str, ahead: int | None = None) -> Estimate | None:
+        """Return how long it probably takes until that scene is over; ``None`` while that cannot be said.
+
+        ``ahead`` scenes come before it, where that is known to be another number than in the story.
+        """
+        return scene_estimate(self.known, self.state, scene_id, self.now, ahead)
 
     @property
     def until(self) -> datetime:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from comfytui.faces.tui.panes.figures import span
 from comfytui.faces.tui.view import View
+from comfytui.model.queue import ahead
 
 EVERY = 10.0
 """Seconds for which an estimate stands, unless a scene ended meanwhile."""
@@ -15,6 +16,7 @@ class Etas:
     def __init__(self) -> None:
         self._of: object = None
         self._said: dict[str, str] = {}
+        self._ahead: dict[str, int] = {}
 
     def at(self, view: View) -> Callable[[str], str]:
         """Return what says how long it takes until a scene is over: ``ETA 12-18 min``, or nothing."""
@@ -23,11 +25,11 @@ class Etas:
             return lambda _: ""
         moment = (view.known.done, len(view.known.waiting), view.now.timestamp() // EVERY)
         if moment != self._of:
-            self._of, self._said = moment, {}
+            self._of, self._said, self._ahead = moment, {}, ahead(view.state)
 
         def say(scene_id: str) -> str:
             if scene_id not in self._said:
-                eta = view.eta_of(scene_id)
+                eta = view.eta_of(scene_id, self._ahead.get(scene_id))
                 self._said[scene_id] = f"ETA {span(eta.likely, eta.late)}" if eta is not None else ""
             return self._said[scene_id]
 

@@ -165,6 +165,8 @@ def _delta(attempt: Attempt | None) -> str:
 
 
 def _happening(scene: Scene, attempt: Attempt | None, shape: Columns, moment: Moment) -> Line:
+    if scene.given_up is not None and not scene.over:
+        return ((f"being {scene.given_up}", "warn"),)
     match scene.phase:
         case "executing":
             eta = moment.eta(scene.id)
