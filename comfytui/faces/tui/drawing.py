@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from io import StringIO
 from typing import Any, Literal
 
 from textual.widget import Widget
 
 from comfytui.faces.tui.palettes import MONO
+
+_LIBRARY = "textual_image.widget"
 
 Method = Literal["kitty", "sixel", "half", "words"]
 """The graphics protocol of Kitty, Sixel, two pixels in a cell, or no picture."""
@@ -46,12 +47,37 @@ def why_words(ascii_only: bool, theme: str, colours: str | None) -> str:
     return "" if colours in ("truecolor", "256") else "Pictures need 256 colours, and this terminal has fewer."
 
 
+def library() -> Any:
+    """Return the library's widgets. The first time takes a while; that is for another thread."""
+    if (known := sys.modules.get(_LIBRARY)) is not None:
+        return known
+    with _nothing_asked(_cell_pixels()):
+        return import_module(_LIBRARY)
+
+
 def canvas(method: Method) -> Any:
     """Return a widget that draws the image which is put into its ``image``."""
-    with _nothing_asked(_cell_pixels()):
-        widgets = import_module("textual_image.widget")
+    widgets = library()
     kinds: dict[Method, type[Widget]] = {"kitty": widgets.TGPImage, "sixel": widgets.SixelImage}
     return kinds.get(method, widgets.HalfcellImage)(classes="canvas")
+
+
+class _NoTerminal:
+    """Standard output as if it were no terminal: it is the same place, and takes nothing."""
+
+    def __init__(self, there: Any) -> None:
+        self._there = there
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._there, name)
+
+    def isatty(self) -> bool:
+        """Say that it is none."""
+        return False
+
+    def write(self, text: str) -> int:
+        """Take nothing."""
+        return len(text)
 
 
 @contextmanager
@@ -59,7 +85,7 @@ def _nothing_asked(cell: tuple[int, int]) -> Iterator[None]:
     """Let what is imported here see no terminal, and the size of a cell (pixels) in the environment."""
     names = ("TEXTUAL_CELL_WIDTH", "TEXTUAL_CELL_HEIGHT")
     terminal, before = sys.__stdout__, {name: os.environ.get(name) for name in names}
-    sys.__stdout__ = StringIO()  # type: ignore[assignment, misc]
+    sys.__stdout__ = _NoTerminal(terminal)  # type: ignore[assignment, misc]
     os.environ.update(zip(names, map(str, cell), strict=True))
     try:
         yield

@@ -117,7 +117,11 @@ def line_of(row: FrameRow, view: View, width: int) -> Line:
         (left(clip_start(safe(row.name), room), room), "text" if row.state in ("proven", "writing") else role),
         ("  ", "text"),
         (left(told, state), role),
-        (right(file_size(row.bytes) if row.bytes else "", SIZE) + right(age(view.now - row.at), AGE), "dim"),
+        (
+            right(file_size(row.bytes) if row.bytes or row.state == "writing" else "", SIZE)
+            + right(age(view.now - row.at), AGE),
+            "dim",
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from textual.containers import Center, Vertical
 
 from comfytui.errors import Failure
 from comfytui.faces.tui.bars import Bar
-from comfytui.faces.tui.drawing import Method, canvas
+from comfytui.faces.tui.drawing import Method, canvas, library
 from comfytui.faces.tui.gallery import Gallery, picture
 from comfytui.faces.tui.panes.line import Line, Role, clip, clip_start, safe, wrap
 from comfytui.faces.tui.panes.line_list import LineList
@@ -45,15 +45,15 @@ class PictureBox(Vertical):
         if self.method == "words":
             return
         try:
+            await to_thread(library)
             image, told = await to_thread(picture, gallery, folder, attempt, name)
         except Failure as failure:
             await self.tell((failure.what, "warn"), (failure.remedy, "text"), facts=facts)
             return
-        await self.place.remove_children()
         drawn = canvas(self.method)
         drawn.image = image
-        self.words.display = False
-        self.place.display = True
+        await self.place.remove_children()
+        self.words.display, self.place.display = False, True
         await self.place.mount(drawn)
         self.facts = f"{told}  {facts}"
         self.write()
