@@ -50,8 +50,14 @@ def ending(sweep: SweepDir, driven: int, clock: Clock) -> tuple[int, Report | No
     plan, progress = read_sweep(sweep), read_progress(sweep)
     if not progress.runs:
         return driven, None
-    baseline = Path(plan.baseline) if plan.baseline is not None else None
-    report = report_on([sweep.path], clock.now(), title=sweep.sweep_id, baseline=baseline, gate=plan.fail_on)
+    report = report_on(
+        [sweep.path],
+        clock.now(),
+        title=sweep.sweep_id,
+        baseline=sweep.baseline if plan.baseline is not None else None,
+        baseline_name=plan.baseline or "",
+        gate=plan.fail_on,
+    )
     write_report(report, sweep.path)
     if driven != 0:
         return driven, report

@@ -18,8 +18,10 @@ from comfytui.clock import Clock, system_clock
 from comfytui.errors import Failure
 from comfytui.model.matrix import parse_matrix
 from comfytui.model.sweep import SweepPlan, parse_count
+from comfytui.records.atomic import write_atomic
 from comfytui.records.report.gate import parse_gate
 from comfytui.records.report.gathering import read_baseline
+from comfytui.records.rundir import readable
 from comfytui.records.sweepdir import SweepDir, create_sweep, find_sweep, read_sweep, write_sweep
 from comfytui.settings import Settings, load
 from comfytui.settings.secrets import headers_of
@@ -82,9 +84,10 @@ def _opened(story: Path, flags: Mapping[str, Any], settings: Settings, face: Fac
     axes = parse_matrix(flags.get("matrix") or (), order.workflow)
     gate, baseline = flags.get("fail_on") or "", flags.get("baseline")
     parse_gate(gate, baseline=baseline is not None)
-    if baseline is not None:
-        read_baseline(Path(baseline).absolute(), clock.now())
+    then = read_baseline(Path(baseline).absolute(), clock.now()) if baseline is not None else None
     sweep = create_sweep(settings.runs_dir, clock)
+    if then is not None:  # its runs may be gone by the time that the sweep is over
+        write_atomic(sweep.baseline, readable(then))
     order = with_keyframes(order, sweep.drawn_keyframes)
     template = make_plan(
         order, settings, run_id="", created_at=clock.now(), simulator_speed="instant" if face.headless else "demo"

@@ -29,7 +29,7 @@ class SweepPlan(Struct, frozen=True, kw_only=True):
     """Rounds: see :func:`next_turn`. A round runs each cell once."""
     axes: tuple[Axis, ...] = ()
     baseline: str | None = None
-    """The folder of the sweep or run that the report compares with, absolute."""
+    """What the report compares with, as a path that tells people so; the figures are in ``baseline.json``."""
     fail_on: str = ""
     """The gate, as it was given."""
     notes: tuple[str, ...] = ()

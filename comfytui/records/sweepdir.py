@@ -4,6 +4,7 @@
   sweep-<yyyyMMdd-HHmmss>/
     sweep-plan.json        what the sweep was told to do, before its first run
     sweep-progress.json    which runs it has begun, each before the run's folder has a plan
+    baseline.json          the report that its own compares with, as it was when the sweep began
     run.lock               who drives the sweep now
     sweep.log              what its process said
     story/                 the story as it was
@@ -51,6 +52,11 @@ class SweepDir:
     def progress(self) -> Path:
         """``sweep-progress.json``."""
         return self.path / "sweep-progress.json"
+
+    @property
+    def baseline(self) -> Path:
+        """``baseline.json``."""
+        return self.path / "baseline.json"
 
     @property
     def log(self) -> Path:

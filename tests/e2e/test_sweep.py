@@ -59,6 +59,21 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     assert broken.returncode == 1
     assert "BROKEN" in broken.stdout
     assert (tmp_path / "out" / "junit.xml").exists()
+    slow = [
+        str(story(tmp_path, scenes=1)),
+        "-n",
+        "1",
+        "--baseline",
+        "out",
+        "--fail-on",
+        "p95<0.01x,success<1x",
+        "--json",
+    ]
+    against = comfytui("sweep", *slow, "--server", "sim", "--workflow", "smoke", cwd=tmp_path)
+    assert against.returncode == 0, against.stdout + against.stderr
+    told = json.loads(against.stdout.splitlines()[-1])["sweep"]
+    assert [verdict["broken"] for verdict in told["gate"]] == [False, False]
+    assert (Path(told["dir"]) / "baseline.json").exists()
 
 
 def test_what_is_wrong_is_told_before_anything_is_made(tmp_path: Path) -> None:

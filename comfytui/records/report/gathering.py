@@ -45,7 +45,13 @@ def _foreign_runs(folder: Path) -> list[Path]:
 
 
 def report_on(
-    places: Sequence[Path], created_at: datetime, *, title: str = "", baseline: Path | None = None, gate: str = ""
+    places: Sequence[Path],
+    created_at: datetime,
+    *,
+    title: str = "",
+    baseline: Path | None = None,
+    baseline_name: str = "",
+    gate: str = "",
 ) -> Report:
     """Return the report over the runs at ``places``, each counted once.
 
@@ -59,7 +65,7 @@ def report_on(
     then = None
     if baseline is not None:
         then = read_baseline(baseline, created_at)
-        report = compared(report, then, plain(str(baseline), 500))
+        report = compared(report, then, plain(baseline_name or str(baseline), 500))
     return judged(report, conditions, then)
 
 
