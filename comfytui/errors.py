@@ -173,6 +173,10 @@ REGISTRY: dict[str, Entry] = {
         "Free space or correct the permissions, then `comfytui resume {run}` writes it.",
         1,
     ),
+    "archive.unreadable": Entry(
+        "The archive {file} cannot be used: {why}.",
+        "Check that it is the zip of a run, and whole; fetch it again where it was copied from.",
+    ),
     "run.locked": Entry(
         "The run {run} is already being driven by process {pid}.",
         "Use `comfytui attach` to watch it; stop it there first to drive it from here.",

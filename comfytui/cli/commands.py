@@ -144,6 +144,19 @@ def ask(ctx: click.Context, /, run_name: str, order: str, scenes: tuple[str, ...
 
 
 @comfytui.command()
+@click.argument("run_name", metavar="[RUN|ZIP]", required=False)
+@settings_flags("runs_dir")
+@look_flags
+@output_flags
+@click.pass_context
+def replay(ctx: click.Context, /, run_name: str | None, **flags: Any) -> int:
+    """Look at any moment of a run that was recorded. RUN: its id or folder, or its archive; else the latest."""
+    from comfytui.cli.replaying import replay_run
+
+    return replay_run(run_name, _with_group(ctx, flags))
+
+
+@comfytui.command()
 @click.argument("run_name", metavar="[RUN]", required=False)
 @click.option("--plan", is_flag=True, default=None, help="Only tell what becomes of each scene; touch nothing.")
 @settings_flags("runs_dir")

@@ -91,11 +91,19 @@ def prepare_dashboard(settings: Settings) -> None:
 
 
 def show(
-    feed: Feed, clock: Clock, face: Face, settings: Settings, *, title: str, owns_run: bool, run: RunDir | None = None
+    feed: Feed,
+    clock: Clock,
+    face: Face,
+    settings: Settings,
+    *,
+    title: str,
+    owns_run: bool,
+    run: RunDir | None = None,
+    replay: bool = False,
 ) -> "Leaving":
     """Show the dashboard until it is left, print the paths that were asked for in it, and return how it was left.
 
-    Pictures of frames come from ``run``.
+    Pictures of frames come from ``run``; ``replay``: the feed is a recording that ends.
     """
     from comfytui.faces.tui.app import Dashboard
     from comfytui.faces.tui.keymap import checked
@@ -106,6 +114,7 @@ def show(
     options = DashboardOptions(
         readonly=face.readonly,
         owns_run=owns_run,
+        replay=replay,
         theme=theme_for(depth_of(os.environ, windows=os.name == "nt"), settings.theme),
         ascii=settings.ascii,
         title=title,

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import IO, NamedTuple, Protocol, Self
 
 from comfytui.errors import Failure
 from comfytui.model.envelope import Envelope, decode, encode
@@ -119,6 +119,14 @@ class Problem(NamedTuple):
     why: str
 
 
+class Lines(Protocol):
+    """Bytes that are read line by line."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """Return the next line, or the first ``limit`` bytes of it; nothing at the end."""
+        ...
+
+
 class JournalReading:
     """The envelopes of a journal, in order; iterate once. Memory does not grow with the journal.
 
@@ -138,7 +146,7 @@ class JournalReading:
         except OSError as fault:
             raise Failure("journal.unreadable", file=str(self.path), why=why(fault)) from fault
 
-    def _envelopes(self, file: IO[bytes]) -> Iterator[Envelope]:
+    def _envelopes(self, file: Lines) -> Iterator[Envelope]:
         number = 0
         while line := file.readline(MAX_LINE):
             number += 1
@@ -160,7 +168,7 @@ class JournalReading:
             self.problems.append(Problem(line, problem))
 
 
-def _skip_line(file: IO[bytes]) -> None:
+def _skip_line(file: Lines) -> None:
     while (rest := file.readline(MAX_LINE)) and not rest.endswith(b"\n"):
         continue
 

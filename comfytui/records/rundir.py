@@ -280,6 +280,11 @@ def _link_or_copy(source: Path, place: Path) -> None:
 # --- an old run --------------------------------------------------------------------------------------------------
 
 
+def is_run_id(name: str) -> bool:
+    """Tell whether ``name`` has the form of a run id: yyyyMMdd-HHmmss."""
+    return _RUN_ID.fullmatch(name) is not None
+
+
 def is_run(path: Path) -> bool:
     """Tell whether ``path`` is the folder of a run: it has a plan, a journal or metadata."""
     run = RunDir(path)

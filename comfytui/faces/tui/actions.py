@@ -1,5 +1,6 @@
 """What the keys that hold everywhere do, and the commands that they send to the runner."""
 
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,37 @@ class Actions:
             self.app.push_screen(ServerLogScreen(self.app.mailbox.state.server_log))
         self.app.send(lambda ticket: commands.ReadServerLog(id=ticket), changes=False)
 
+    def pause(self) -> None:
+        """Stop painting, or go on; a replay plays, or pauses."""
+        if self.app.replay is not None:
+            self.app.replay.play()
+            self.app.beat.resume()
+        else:
+            self.app.paused = not self.app.paused
+        self.app.paint(force=True)
+
+    def play_on(self) -> None:
+        """Go on by one beat of playing."""
+        replay = self.app.replay
+        if replay is None or not replay.playing:
+            self.app.beat.pause()
+            return
+        replay.beat()
+        self.app.paint()
+
+    def move_replay(self, move: str, by: int) -> None:
+        """Move in the replay: by a ``step`` or a ``fact``, on (``by`` 1) or back (-1)."""
+        replay = self.app.replay
+        if replay is None:
+            self.app.say("This is no replay: it is the run as it is now.", "dim")
+            return
+        replay.playing = False
+        if move == "fact":
+            replay.fact(by)
+        else:
+            replay.step(by)
+        self.app.paint(force=True)
+
     def copy(self) -> None:
         """Copy what a screen says is chosen, else the prompt id of the scene's attempt."""
         chosen = getattr(self.app.screen, "copied", None)
@@ -96,8 +128,10 @@ class Actions:
         """Show the keys."""
         from comfytui.faces.tui.screens.help import HelpScreen
 
+        replay = self.app.replay is not None
         focused = getattr(self.app.screen, "place", self.app.deck.focused_name)
-        self.app.push_screen(HelpScreen(focused, self.app.options.readonly, self.app.options.keymap))
+        readonly = self.app.options.readonly or replay
+        self.app.push_screen(HelpScreen(focused, readonly, self.app.options.keymap, replay))
 
     def leave(self) -> None:
         """Leave; a live run of this terminal asks first."""
@@ -116,7 +150,12 @@ class Actions:
         if how == "detached":
             self.app.leave("detached")
         elif how == "stopped":
-            self.app.stop_and_leave()
+            self.app.run_worker(self._stop_and_leave(), group="commands", exit_on_error=False)
+
+    async def _stop_and_leave(self) -> None:
+        """Tell the runner to stop and leave; stay when it could not be told."""
+        if await self.app.deliver(commands.Stop(id=uuid.uuid4().hex)):
+            self.app.leave("stopped")
 
     def _of_scene(self, act: Callable[[Scene], None]) -> None:
         scene = self.scene()

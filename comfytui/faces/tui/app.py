@@ -22,6 +22,7 @@ from comfytui.faces.tui.options import DashboardOptions, Leaving
 from comfytui.faces.tui.orders import Orders
 from comfytui.faces.tui.outside import Outside
 from comfytui.faces.tui.panes.line import Role
+from comfytui.faces.tui.replay import PLAY_EVERY, ReplayMailbox
 from comfytui.faces.tui.screens.deck import DeckScreen
 from comfytui.faces.tui.themed import ThemedApp
 from comfytui.faces.tui.themes import ASCII, UNICODE
@@ -45,7 +46,7 @@ class Dashboard(ThemedApp[Leaving]):
     """The terminal face of a run. :meth:`run` returns how it was left."""
 
     CSS_PATH = Path("theme.tcss")
-    BINDINGS = bindings("everywhere")
+    BINDINGS = bindings("everywhere", "replay")
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
 
@@ -54,7 +55,7 @@ class Dashboard(ThemedApp[Leaving]):
         super().__init__(self.options.theme)
         self.feed, self.clock = feed, clock
         self.ascii = self.options.ascii
-        self.mailbox = Mailbox(clock)
+        self.mailbox = ReplayMailbox(clock) if self.options.replay else Mailbox(clock)
         self.actions, self.orders = Actions(self), Orders(self)
         self.outside = Outside(self.options.calls, self._to_terminal)
         self.paths: list[str] = []
@@ -80,6 +81,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.outside.begin()
         self.paint()
         self.set_interval(self.options.clock_every, self._tick, name="clock")
+        self.beat = self.set_interval(PLAY_EVERY, self.actions.play_on, name="beat", pause=True)
         self.call_after_refresh(self._begin)
         self.set_timer(LATEST_START, self._begin, name="begin")
 
@@ -138,16 +140,23 @@ class Dashboard(ThemedApp[Leaving]):
     def _tick(self) -> None:
         """Let time pass on the screen: with each beat while the run goes on, each half minute when it rests."""
         resting = self.clock.monotonic() - self._painted_at >= 30
-        if self.view().running or resting:
+        if self.replay is None and (self.view().running or resting):
             self.paint()
+
+    @property
+    def replay(self) -> ReplayMailbox | None:
+        """The recording that is shown; ``None`` while it is a run as it is now."""
+        return self.mailbox if isinstance(self.mailbox, ReplayMailbox) else None
 
     def view(self) -> View:
         """Return the moment to show."""
         state, now = self.mailbox.state, self.clock.now()
+        playback = self.replay.playback() if self.replay is not None else None
+        now = playback.at if playback is not None else now
         self._known = learn(self._known, state)
         return View(
-            state=state, now=now, lane=self.mailbox.lane, paused=self.paused, readonly=self.options.readonly,
-            keymap=self.options.keymap,
+            state=state, now=now, lane=self.mailbox.lane, paused=self.paused, keymap=self.options.keymap,
+            readonly=self.options.readonly or self.replay is not None, replay=playback,
             glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self._known,
         )  # fmt: skip
 
@@ -193,9 +202,11 @@ class Dashboard(ThemedApp[Leaving]):
 
     def refuses(self) -> bool:
         """Return whether this dashboard may send no commands, and say so."""
-        if self.options.readonly:
+        if self.replay is not None:
+            self.say("This is a replay: what happened cannot be changed.", "warn")
+        elif self.options.readonly:
             self.say("Read-only: this dashboard sends no commands.", "warn")
-        return self.options.readonly
+        return self.options.readonly or self.replay is not None
 
     def send(self, make: Callable[[str], commands.AnyCommand], changes: bool = True) -> None:
         """Send the command that ``make`` builds around a fresh id; its answer comes back as an event.
@@ -203,9 +214,10 @@ class Dashboard(ThemedApp[Leaving]):
         One that ``changes`` the run is not sent by a read-only dashboard.
         """
         if not (changes and self.refuses()):
-            self.run_worker(self._deliver(make(uuid.uuid4().hex)), group="commands", exit_on_error=False)
+            self.run_worker(self.deliver(make(uuid.uuid4().hex)), group="commands", exit_on_error=False)
 
-    async def _deliver(self, command: commands.AnyCommand) -> bool:
+    async def deliver(self, command: commands.AnyCommand) -> bool:
+        """Hand ``command`` to the feed and say how that went; return whether it went well."""
         self._sent.add(command.id)
         self.say(f"{commands.describe(command)}: sent", "dim")
         try:
@@ -217,15 +229,6 @@ class Dashboard(ThemedApp[Leaving]):
             self.say(f"{commands.describe(command)}: not sent, {problem}", "bad")
             return False
         return True
-
-    def stop_and_leave(self) -> None:
-        """Tell the runner to stop and leave; stay when it could not be told."""
-
-        async def stop() -> None:
-            if await self._deliver(commands.Stop(id=uuid.uuid4().hex)):
-                self.leave("stopped")
-
-        self.run_worker(stop(), group="commands", exit_on_error=False)
 
     def leave(self, how: Leaving) -> None:
         """End the dashboard and remember how it was left."""
@@ -243,9 +246,12 @@ class Dashboard(ThemedApp[Leaving]):
         self.actions.leave()
 
     def action_pause(self) -> None:
-        """Stop painting, or go on."""
-        self.paused = not self.paused
-        self.paint(force=True)
+        """Stop painting, or go on; a replay plays, or pauses."""
+        self.actions.pause()
+
+    def action_replay(self, move: str, by: int) -> None:
+        """Move in the replay."""
+        self.actions.move_replay(move, by)
 
     def action_order(self, name: str) -> None:
         """Order something of the run."""

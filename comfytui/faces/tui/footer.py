@@ -1,9 +1,9 @@
 """The footer: the keys that do something now, for what has the keys. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from comfytui.faces.tui.keymap import moved
-from comfytui.faces.tui.keys import FOOTERS, KEYS, key
+from comfytui.faces.tui.keys import FOOTERS, KEYS, REPLAY_KEYS, key
 from comfytui.faces.tui.panes.line import Line, join, line_width
 from comfytui.faces.tui.view import View
 from comfytui.model.state import Scene
@@ -12,7 +12,10 @@ from comfytui.model.state import Scene
 def footer_line(focused: str, view: View, width: int, idle: Collection[str]) -> Line:
     """Return the keys that ``focused`` (a pane, or ``scene``) offers now, as many as fit; help and leave stay."""
     held = view.state.run is not None and view.state.run.held
-    pairs = list(footer_keys(focused, idle, held, view.paused, view.keymap))
+    names = FOOTERS[focused]
+    if view.replay is not None:
+        names = (*names[:1], *REPLAY_KEYS, "help", "leave")
+    pairs = list(footer_keys(names, idle, held, view))
     while pairs:
         line = join([((face, "key"), (f" {label}", "dim")) for face, label in pairs])
         if line_width(line) <= width - 2 or len(pairs) <= 2:
@@ -21,14 +24,14 @@ def footer_line(focused: str, view: View, width: int, idle: Collection[str]) -> 
     return ()
 
 
-def footer_keys(
-    focused: str, idle: Collection[str], held: bool, paused: bool, keymap: Mapping[str, str]
-) -> Iterable[tuple[str, str]]:
+def footer_keys(names: Iterable[str], idle: Collection[str], held: bool, view: View) -> Iterable[tuple[str, str]]:
     """Return ``(key, label)``: what the keys do now, without those that are ``idle``: do nothing."""
-    now = {"hold": "Release" if held else "Hold", "pause": "Resume" if paused else "Pause"}
-    for name in FOOTERS[focused]:
+    now = {"hold": "Release" if held else "Hold", "pause": "Resume" if view.paused else "Pause"}
+    if view.replay is not None:
+        now["pause"] = "Pause" if view.replay.playing else "Play"
+    for name in names:
         if name not in idle:
-            yield moved(key(name), keymap).face, now.get(name, key(name).label)
+            yield moved(key(name), view.keymap).face, now.get(name, key(name).label)
 
 
 def idle_keys(view: View, scene: Scene | None, compact: bool = False) -> set[str]:

@@ -8,7 +8,8 @@ from textual.binding import Binding, BindingType
 
 PaneName = Literal["scenes", "frames", "gpu", "health", "log"]
 Place = Literal[
-    "everywhere", "lists", "deck", "scenes", "frames", "health", "log", "scene", "picture", "server_log", "leave",
+    "everywhere", "replay", "lists", "deck", "scenes", "frames", "health", "log", "scene", "picture", "server_log",
+    "leave",
     "confirm", "form", "sheet",
 ]  # fmt: skip
 """Where a key holds: the app, every screen with a list, the deck, one of its panes, the other screens, the dialogs."""
@@ -57,9 +58,19 @@ KEYS: tuple[Key, ...] = (
     Key("leave_always", "ctrl+q,ctrl+c", "Leave", "The same, from anywhere.", "leave", priority=True, palette=False),
     Key("palette", "ctrl+p,colon", "Commands", "Search all commands by name.", "command_palette", shown="^p",
         palette=False),
-    Key("pause", "p", "Pause", "Stop painting, or go on; what happens is taken in all the while.", "pause"),
+    Key("pause", "p", "Pause", "Stop painting, or go on; all is taken in meanwhile. In a replay: play, or pause.",
+        "pause"),
     Key("hold", "h", "Hold", "Hold the queue: nothing more is submitted. Again: release it.", "order('hold')",
         changes=True),
+    # --- a replay --------------------------------------------------------------------------------------------
+    Key("step_back", "left_square_bracket", "Back", "A step back in time.", "replay('step', -1)", "replay",
+        shown="[", palette=False),
+    Key("step_on", "right_square_bracket", "On", "A step on in time; where nothing happens in it, to what comes next.",
+        "replay('step', 1)", "replay", shown="]", palette=False),
+    Key("fact_back", "left_curly_bracket", "Fact back", "To the fact before.", "replay('fact', -1)", "replay",
+        shown="{", palette=False),
+    Key("fact_on", "right_curly_bracket", "Fact on", "To the next fact.", "replay('fact', 1)", "replay",
+        shown="}", palette=False),
     # --- lists -----------------------------------------------------------------------------------------------
     Key("down", "j,down", "Down", "One line down.", "move(1)", "lists", palette=False),
     Key("up", "k,up", "Up", "One line up.", "move(-1)", "lists", palette=False),
@@ -165,6 +176,10 @@ FOOTERS: dict[str, tuple[str, ...]] = {
 """The keys that the footer names, by what has the keys: 6 to 9 of them."""
 
 
+REPLAY_KEYS = ("pause", "step_back", "step_on", "fact_back", "fact_on")
+"""The keys that the footer names of a replay, after the first one of what has the keys."""
+
+
 def key(name: str) -> Key:
     """Return the key with that id."""
     return _BY_ID[name]
@@ -187,14 +202,19 @@ def _binding(one: Key) -> Binding:
 def together() -> Iterator[list[Key]]:
     """Yield the keys that hold at the same time: with the keys given to each pane, and on the other screens."""
     for pane in PANES:
-        yield [one for one in KEYS if one.place in ("everywhere", "deck", "lists", pane)]
-    yield [*(one for one in KEYS if one.place in ("everywhere", "scene", "lists")), *map(key, OF_SCENE)]
-    yield [one for one in KEYS if one.place in ("everywhere", "server_log", "lists")]
-    yield [one for one in KEYS if one.place in ("everywhere", "picture")]
+        yield [one for one in KEYS if one.place in ("everywhere", "replay", "deck", "lists", pane)]
+    yield [*(one for one in KEYS if one.place in ("everywhere", "replay", "scene", "lists")), *map(key, OF_SCENE)]
+    yield [one for one in KEYS if one.place in ("everywhere", "replay", "server_log", "lists")]
+    yield [one for one in KEYS if one.place in ("everywhere", "replay", "picture")]
 
 
-def helpful(focused: str) -> list[tuple[str, list[Key]]]:
+def helpful(focused: str, replay: bool = False) -> list[tuple[str, list[Key]]]:
     """Return what the help screen lists while ``focused`` (a pane, or another screen) has the keys: titled groups."""
+    groups = _helpful(focused)
+    return [("Replay", [*_of("replay"), key("pause")]), *groups] if replay else groups
+
+
+def _helpful(focused: str) -> list[tuple[str, list[Key]]]:
     if focused == "picture":
         return [("This picture", _of("picture")), ("Everywhere", _of("everywhere"))]
     if focused == "scene":
@@ -213,6 +233,7 @@ def names(keys: str) -> str:
     """Return all keys of a binding as a person reads them: ``?, f1``."""
     faces = {
         "question_mark": "?", "slash": "/", "colon": ":", "asterisk": "*", "escape": "esc",
+        "left_square_bracket": "[", "right_square_bracket": "]", "left_curly_bracket": "{", "right_curly_bracket": "}",
         "pagedown": "PgDn", "pageup": "PgUp",
         "left": "←", "right": "→", "up": "↑", "down": "↓",
     }  # fmt: skip
@@ -220,8 +241,8 @@ def names(keys: str) -> str:
 
 
 WHERE: dict[Place, str] = {
-    "everywhere": "everywhere", "lists": "in every list", "deck": "panes", "scenes": "Scenes pane",
-    "frames": "Frames pane", "health": "Health pane", "log": "Log pane", "picture": "picture",
+    "everywhere": "everywhere", "replay": "in a replay", "lists": "in every list", "deck": "panes",
+    "scenes": "Scenes pane", "frames": "Frames pane", "health": "Health pane", "log": "Log pane", "picture": "picture",
     "server_log": "server's log", "scene": "scene screen", "leave": "leaving", "confirm": "question",
     "form": "rerun form", "sheet": "help",
 }  # fmt: skip

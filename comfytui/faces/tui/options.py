@@ -34,6 +34,8 @@ class DashboardOptions:
     clock_every: float = 1.0
     """Seconds between two paintings for time that only went by."""
     mouse: bool = True
+    replay: bool = False
+    """The feed is a recording that ends: it is shown with a slider, and no command is sent."""
     calls: Calls = field(default_factory=Calls)
     """How a person is called who is not looking."""
     gallery: "Gallery | None" = None

@@ -107,6 +107,8 @@ class Glyphs:
     dot: str
     down_arrow: str
     minus: str
+    slider: str
+    """The rule and the knob of a slider."""
 
 
 UNICODE = Glyphs(
@@ -134,6 +136,7 @@ UNICODE = Glyphs(
     dot="·",
     down_arrow="▾",
     minus="−",
+    slider="─●",
 )
 
 ASCII = Glyphs(
@@ -161,4 +164,5 @@ ASCII = Glyphs(
     dot="-",
     down_arrow="v",
     minus="-",
+    slider="-O",
 )

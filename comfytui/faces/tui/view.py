@@ -27,6 +27,21 @@ class Lane:
 
 
 @dataclass(frozen=True)
+class Playback:
+    """Where a replay stands: the moment, between start and end, the fact, and the seconds of a step."""
+
+    at: datetime
+    start: datetime
+    end: datetime
+    fact: int
+    facts: int
+    playing: bool
+    step: float
+    trouble: str = ""
+    """What of the recording cannot be read."""
+
+
+@dataclass(frozen=True)
 class View:
     """One moment: the state of the run, the time, and this dashboard's own standing."""
 
@@ -41,6 +56,8 @@ class View:
     zone: tzinfo | None = None
     known: Known = NOTHING_KNOWN
     """What the scenes so far tell about those to come."""
+    replay: Playback | None = None
+    """Where a replay stands; ``None`` for a run as it is now."""
 
     @property
     def running(self) -> bool:
@@ -105,7 +122,9 @@ def state_words(view: View) -> list[tuple[str, Role]]:
         words.append(("RUNNING" if run.settled_at is None else "FINISHING", "accent"))
     if view.paused:
         words.append(("PAUSED", "caution"))
-    if view.readonly:
+    if view.replay is not None:
+        words.insert(0, ("REPLAY", "accent"))
+    elif view.readonly:
         words.append(("READ-ONLY", "dim"))
     return words
 

@@ -15,6 +15,7 @@ from comfytui.faces.tui.panes.health import HealthPane
 from comfytui.faces.tui.panes.log import LogPane
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.scenes import ScenesPane
+from comfytui.faces.tui.replay import Timeline
 from comfytui.faces.tui.view import Resumed, View
 
 
@@ -51,6 +52,7 @@ class DeckScreen(LeanScreen[None]):
             Bar("footer"),
             Message(),
         )
+        self.timeline = Timeline()
         self.scenes = ScenesPane(PANE_TITLES["scenes"])
         self.frames = FramesPane(PANE_TITLES["frames"], name="frames")
         self.gpu, self.health = (
@@ -71,6 +73,7 @@ class DeckScreen(LeanScreen[None]):
         yield self.header
         yield self.tabs
         yield self.ground
+        yield self.timeline
         yield self.footer
         yield self.message
 
@@ -120,6 +123,7 @@ class DeckScreen(LeanScreen[None]):
         self.tabs.write(
             tabs_line(self.focused_name, width, self.pane.picture.note, trouble=bool(self.view.state.server.trouble))
         )
+        self.timeline.look(self.view, width)
         self.footer.write(footer_line(self.focused_name, self.view, width, idle))
 
     @property

@@ -18,27 +18,27 @@ class HelpScreen(Sheet[None]):
     heading = "Keys"
     widest = 84
 
-    def __init__(self, focused: str, readonly: bool, keymap: Mapping[str, str]) -> None:
+    def __init__(self, focused: str, readonly: bool, keymap: Mapping[str, str], replay: bool = False) -> None:
         super().__init__()
-        self.focused_before, self.readonly, self.keymap = focused, readonly, keymap
+        self.focused_before, self.readonly, self.keymap, self.replay = focused, readonly, keymap, replay
 
     def sheet_lines(self, width: int) -> list[Line]:
         """Return the keys in groups."""
-        return help_lines(self.focused_before, self.readonly, width, self.keymap)
+        return help_lines(self.focused_before, self.readonly, width, self.keymap, self.replay)
 
     def action_shut(self) -> None:
         """Close the sheet."""
         self.dismiss()
 
 
-def help_lines(focused: str, readonly: bool, width: int, keymap: Mapping[str, str]) -> list[Line]:
+def help_lines(focused: str, readonly: bool, width: int, keymap: Mapping[str, str], replay: bool = False) -> list[Line]:
     """Return the keys that hold while ``focused`` has them, in groups, each with its sentence."""
     lines: list[Line] = []
-    for title, keys in helpful(focused):
+    for title, keys in helpful(focused, replay):
         lines += [BLANK, ((title, "strong"),)] if lines else [((title, "strong"),)]
         for one in _gathered([moved(each, keymap) for each in keys]):
             off = readonly and one.changes
-            text = f"{one.tooltip} Disabled: read-only." if off else one.tooltip
+            text = f"{one.tooltip} {'Not in a replay.' if replay else 'Disabled: read-only.'}" if off else one.tooltip
             for place, part in enumerate(wrap(text, width - KEYS_WIDE)):
                 lines.append(
                     ((left("" if place else names(one.keys), KEYS_WIDE), "key"), (part, "dim" if off else "text"))

@@ -12,6 +12,7 @@ from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.line import Line, safe
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
+from comfytui.faces.tui.replay import Timeline
 from comfytui.faces.tui.screens.scene_text import scene_rows
 from comfytui.faces.tui.screens.section import Row
 from comfytui.faces.tui.view import Resumed, View
@@ -96,12 +97,14 @@ class SceneScreen(LeanScreen[None]):
         self.scene_id = scene_id
         self.view: View | None = None
         self.header, self.footer, self.message = Bar("header"), Bar("footer"), Message()
+        self.timeline = Timeline()
         self.pane = ScenePane(scene_id)
 
     def compose(self) -> ComposeResult:
         """Return the parts of the screen."""
         yield self.header
         yield self.pane
+        yield self.timeline
         yield self.footer
         yield self.message
 
@@ -117,6 +120,7 @@ class SceneScreen(LeanScreen[None]):
             width = self.app.size.width
             idle = idle_keys(self.view, self.view.state.scene(self.scene_id))
             self.header.write(header_line(self.view, width))
+            self.timeline.look(self.view, width)
             self.footer.write(footer_line("scene", self.view, width, idle))
 
     def on_screen_resume(self) -> None:

@@ -1,0 +1,59 @@
+"""``comfytui replay``: a recorded run in the dashboard, at any moment of it; in lines: everything that happened."""
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from comfytui.cli.faces import chosen_face, formatter_for, prepare_dashboard, show
+from comfytui.clock import system_clock
+from comfytui.errors import Failure
+from comfytui.link.replay import ReplayFeed
+from comfytui.records.recorded import Recorded, RecordedArchive, RecordedFolder
+from comfytui.records.rundir import RunDir, find_run
+from comfytui.settings import load
+
+
+def replay_run(name: str | None, flags: Mapping[str, Any]) -> int:
+    """Show the record of the run called ``name``: an id, a folder, a zip, or the latest. Return 0.
+
+    In lines: its exit code, 1 where it tells of no end. Raises ``Failure`` ``run.not_found``, ``journal.unreadable``,
+    ``archive.unreadable``.
+    """
+    settings = load(flags, os.environ, Path.cwd())
+    face = chosen_face(flags)
+    record = recorded_as(name, settings.runs_dir)
+    clock, feed = system_clock(), ReplayFeed(record)
+    if not face.headless:
+        prepare_dashboard(settings)
+        show(feed, clock, face, settings, title=f"comfytui {record.run_id}", owns_run=False, replay=True)
+        return 0
+    import anyio
+
+    from comfytui.faces.headless import follow
+    from comfytui.faces.printer import Printer, to_stdout
+
+    formatter = formatter_for(face, clock)
+    code = anyio.run(functools.partial(follow, feed.items(), formatter, Printer(to_stdout), while_read=True))
+    return code if formatter.state.run is not None else 1
+
+
+def recorded_as(name: str | None, runs_dir: Path) -> Recorded:
+    """Return the record called ``name``: an id, a folder, a zip, the id of a run of which only that is left, or the
+    latest.
+
+    Raises ``Failure`` ``run.not_found``, ``archive.unreadable``, and ``journal.unreadable`` for one without a journal.
+    """
+    if name is not None and Path(name).is_file():
+        return RecordedArchive(Path(name))
+    try:
+        run = find_run(runs_dir, name)
+    except Failure:
+        archive = RunDir(runs_dir.absolute() / Path(name or "").name).archive
+        if name is None or not archive.is_file():
+            raise
+        return RecordedArchive(archive)
+    if not run.journal.is_file():
+        raise Failure("journal.unreadable", file=str(run.journal), why="there is none: another program made this run")
+    return RecordedFolder(run)
