@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from comfytui.faces.tui.app import Dashboard
+from comfytui.faces.tui.screens.scene import SceneScreen
 from comfytui.faces.tui.screens.scene_changes import changes
 from comfytui.faces.tui.screens.scene_text import why_best
 from comfytui.model import events as e
@@ -88,11 +89,16 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
-async def choose(shown: Stage, word: str, key: str = "j") -> None:
-    for _ in range(80):
-        if any(word in line and "▌" in line for line in shown.text().splitlines()):
+def choose(shown: Stage, word: str) -> None:
+    """Put the cursor on the first row that shows or copies ``word``."""
+    screen = shown.app.screen
+    assert isinstance(screen, SceneScreen)
+    screen.pane.jump(False)
+    for _ in screen.pane.rows:
+        row = screen.pane.rows[screen.pane.cursor]
+        if word in "".join(text for text, _ in row.line) or word in row.copy:
             return
-        await shown.press(key)
+        screen.pane.move(1)
     raise AssertionError(f"{word!r} was never under the cursor")
 
 
@@ -102,7 +108,7 @@ async def test_y_copies_the_whole_value_under_the_cursor(monkeypatch: pytest.Mon
         await shown.press("g", "y")
         assert texts == ["5f0c0001-0000-4000-8000-000000000001"], "on the deck: the prompt id"
         await shown.press("enter")
-        await choose(shown, "GPU.VramTotal")
+        choose(shown, "GPU.VramTotal")
         await shown.press("y")
         assert texts[-1] == "25,769,803,776 (24.0 GB)"
         await shown.press("G")
@@ -118,8 +124,7 @@ async def test_o_tells_the_folder_and_the_path_under_the_cursor() -> None:
         assert folder in shown.text()
         await shown.press("enter", "o")
         assert shown.app.paths == [folder]
-        await shown.press("G")
-        await choose(shown, "▌ frames  ", "k")
+        choose(shown, "generated-frames-attempt-1")
         await shown.press("o")
         assert shown.app.paths == [folder, f"{folder}/generated-frames-attempt-1"]
 
@@ -127,11 +132,17 @@ async def test_o_tells_the_folder_and_the_path_under_the_cursor() -> None:
 async def test_the_cursor_passes_over_blank_lines_and_stays_inside() -> None:
     async with stage(script.running(), WIDE) as shown:
         await shown.press("enter")
-        for _ in range(70):
-            await shown.press("j")
-            assert sum("▌" in line for line in shown.text().splitlines()) == 1
+        screen = shown.app.screen
+        assert isinstance(screen, SceneScreen)
+        seen = set()
+        for _ in screen.pane.rows:
+            seen.add(screen.pane.cursor)
+            assert screen.pane.rows[screen.pane.cursor].line
+            screen.pane.move(1)
+        assert seen == {place for place, row in enumerate(screen.pane.rows) if row.line}
         await shown.press("g", "k")
         assert "▌ executing" in shown.text()
+        assert sum("▌" in line for line in shown.text().splitlines()) == 1
 
 
 def test_why_an_attempt_is_best() -> None:

@@ -79,6 +79,27 @@ async def test_no_colour_leaves_the_terminal_without_any() -> None:
         assert any(style.reverse for style in styles), "the chosen row is told apart without colour"
 
 
+@pytest.mark.parametrize("keys", ["enter", "question_mark", "q", "x", "e", "slash", "ctrl+p", "3 z", "enter f1"])
+async def test_every_screen_keeps_to_ascii_where_that_is_asked_for(keys: str) -> None:
+    async with stage(script.running(), NORMAL, ascii=True, theme="mono", owns_run=True) as shown:
+        await shown.press("g", *keys.split())
+        await shown.settle()
+        assert shown.text().isascii()
+
+
+async def test_the_chosen_command_is_told_apart_without_colour() -> None:
+    async with stage(script.running(), NORMAL, theme="mono") as shown:
+        await shown.press("ctrl+p")
+        for _ in range(100):
+            await shown.pilot.pause(0.01)
+            if "Cancel" in shown.text():
+                break
+        await shown.press("down")
+        strips = shown.app.screen._compositor.render_strips()
+        chosen = [segment.text for strip in strips for segment in strip if segment.style and segment.style.underline]
+        assert chosen
+
+
 @pytest.mark.parametrize(
     ("environ", "depth"),
     [

@@ -45,3 +45,4 @@ def calm(screen: Screen[object]) -> None:
     """Let the cursor of the palette's input rest: a blinking one costs 2,600 bytes a second."""
     for field in screen.query(Input):
         field.cursor_blink = False
+        field.placeholder = "Search for commands"

@@ -21,7 +21,8 @@ class ThemedApp(App[Result]):
             self.register_theme(textual_theme(palette))
         self.theme = theme
         self._filters = [one for one in self._filters if not isinstance(one, Monochrome | NoColor)]
-        if theme == MONO.name:  # instead of what Textual does of itself under NO_COLOR: greys
+        self.no_color = theme == MONO.name
+        if self.no_color:  # instead of what Textual does of itself under NO_COLOR: greys
             self._filters.append(NoColor())
 
     def use_theme(self, name: str) -> None:

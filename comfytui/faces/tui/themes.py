@@ -48,6 +48,9 @@ def _native_style(colours: Palette, role: Role, ground: Ground) -> Style:
 def textual_theme(palette: Palette) -> Theme:
     """Return ``palette`` as a theme of Textual, for its own widgets (command palette, input) and our stylesheet."""
     colours = {name: f"ansi_{getattr(palette, name)}" if palette.native else getattr(palette, name) for name in _USED}
+    if palette.native:  # the chosen command is a block of the accent; where there are no colours it is underlined
+        colours["select"] = colours["accent"]
+        colours["strong"] = "ansi_default" if palette.accent == "default" else "ansi_black"
     return Theme(
         name=palette.name,
         primary=colours["accent"],
