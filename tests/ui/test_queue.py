@@ -161,6 +161,17 @@ async def test_of_the_marked_those_that_can_be_are_sent() -> None:
         assert asked(shown)[2] == ("Rerun", ("scene-001", "scene-002", "scene-003", "scene-004"))
 
 
+async def test_what_ended_while_a_person_was_asked_is_left_out() -> None:
+    night = script.running()
+    async with stage(night, WIDE) as shown:
+        await shown.press("G", "space", "k", "space", "g", "j", "j", "j", "j", "space", "x")
+        assert "Cancel 3 scenes?" in shown.text()
+        night.items.clear()
+        await shown.tell(night.scene_ended("scene-005", 12, best=2, meets=False).items)
+        await shown.press("y")
+        assert asked(shown) == [("Cancel", ("scene-011", "scene-012"))]
+
+
 async def test_marks_of_which_none_can_be_say_so() -> None:
     async with stage(script.running(), WIDE) as shown:
         await shown.press("g", "space", "space", "n")

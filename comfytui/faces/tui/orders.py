@@ -42,8 +42,8 @@ class Orders:
     def rerun(self) -> None:
         """Ask for the scenes once more."""
         meant = self.meant()
-        scenes = meant if len(meant) == 1 else self._fitting(_over, "not over yet")  # of a single one the runner judges
-        self._send(scenes, lambda ticket, ids: commands.Rerun(id=ticket, scenes=ids))
+        scenes = meant if len(meant) == 1 else self._fitting(_over, "not over yet")
+        self._send(scenes, _over, lambda ticket, ids: commands.Rerun(id=ticket, scenes=ids))
 
     def rerun_failed(self) -> None:
         """Ask for every failed scene once more; more than one are asked about first."""
@@ -53,7 +53,7 @@ class Orders:
             return
 
         def send() -> None:
-            self._send(failed, lambda ticket, ids: commands.Rerun(id=ticket, scenes=ids))
+            self._send(failed, _over, lambda ticket, ids: commands.Rerun(id=ticket, scenes=ids))
 
         text = "Each is rendered once more, with a fresh prefix and seed."
         self._once_sure(f"Rerun all {len(failed):,} failed scenes?", text, send, ask=len(failed) > 1)
@@ -69,6 +69,7 @@ class Orders:
             if changes is not None:
                 self._send(
                     scenes,
+                    _over,
                     lambda ticket, ids: commands.Rerun(id=ticket, scenes=ids, seed=changes.seed, prompt=changes.prompt),
                 )
 
@@ -76,7 +77,7 @@ class Orders:
 
     def cancel(self) -> None:
         """Ask whether the scenes are to be given up, and give them up."""
-        scenes = self._fitting(lambda scene: not scene.over, "over already")
+        scenes = self._fitting(_goes_on, "over already")
         if not scenes:
             return
         busy = sum(scene.phase in ("executing", "collecting") for scene in scenes)
@@ -86,14 +87,16 @@ class Orders:
         question = f"Cancel {scenes[0].id}?" if len(scenes) == 1 else f"Cancel {len(scenes):,} scenes?"
         if busy and len(scenes) > 1:
             text = f"{plural(busy, 'prompt')} of them at work: interrupted, and proven frames kept. The others wait."
-        self._once_sure(
-            question, text, lambda: self._send(scenes, lambda ticket, ids: commands.Cancel(id=ticket, scenes=ids))
-        )
+
+        def send() -> None:
+            self._send(scenes, _goes_on, lambda ticket, ids: commands.Cancel(id=ticket, scenes=ids))
+
+        self._once_sure(question, text, send)
 
     def skip(self) -> None:
         """Let the scenes be passed over while they wait."""
         scenes = self._fitting(_waits, "not waiting; what is on the server is cancelled, not skipped")
-        self._send(scenes, lambda ticket, ids: commands.Skip(id=ticket, scenes=ids))
+        self._send(scenes, _waits, lambda ticket, ids: commands.Skip(id=ticket, scenes=ids))
 
     def later(self) -> None:
         """Let the scenes be rendered one place later."""
@@ -121,10 +124,16 @@ class Orders:
             self.app.say(f"{subject} {unfit}.", "dim")
         return fitting
 
-    def _send(self, scenes: Sequence[Scene], make: Make) -> None:
-        if scenes:
-            self.app.deck.scenes.clear_marks()
-            self.app.send(lambda ticket: make(ticket, tuple(scene.id for scene in scenes)))
+    def _send(self, scenes: Sequence[Scene], fits: Fits, make: Make) -> None:
+        """Send what ``make`` builds for those ``scenes`` that still fit: the run went on while a person was asked.
+
+        Of a single one the runner judges.
+        """
+        now = [self.app.mailbox.state.scene(scene.id) or scene for scene in scenes]
+        ids = tuple(scene.id for scene in now if fits(scene) or len(now) == 1)
+        if ids:
+            self.app.deck.scenes.unmark(ids)
+            self.app.send(lambda ticket: make(ticket, ids))
 
     def _once_sure(self, question: str, meaning: str, do: Callable[[], None], ask: bool = True) -> None:
         if not ask:
@@ -133,6 +142,10 @@ class Orders:
         from comfytui.faces.tui.screens.confirm import ConfirmScreen
 
         self.app.push_screen(ConfirmScreen(question, meaning), lambda yes: do() if yes else None)
+
+
+def _goes_on(scene: Scene) -> bool:
+    return not scene.over
 
 
 def _over(scene: Scene) -> bool:

@@ -9,6 +9,11 @@ from comfytui.model.state import Server
 STATE, NUMBER, NODES = 12, 9, 11
 
 
+def others_height(server: Server) -> int:
+    """Return how many lines :func:`others_lines` makes."""
+    return len(server.listed) + 1 + bool(server.more) if server.listed else 0
+
+
 def others_lines(server: Server, glyphs: Glyphs, chosen: int | None) -> list[Line]:
     """Return a heading and a line for each prompt of others, ``chosen`` (from 0, the heading is 0) marked."""
     if not server.listed:

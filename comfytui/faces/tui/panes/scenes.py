@@ -1,14 +1,14 @@
 """The Scenes pane: the queue, a row a scene, with a selection, a filter, and a will to follow what executes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.panes import scene_row
 from comfytui.faces.tui.panes.etas import Etas
 from comfytui.faces.tui.panes.line import Line
-from comfytui.faces.tui.panes.others import others_lines
+from comfytui.faces.tui.panes.others import others_height, others_lines
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
 from comfytui.faces.tui.panes.scene_order import SceneOrder
@@ -78,8 +78,7 @@ class ScenesPane(Pane):
         if self._tally.scenes is not scenes:
             self._tally = Tally.of(scenes)
         self._shown = shown = self.order.places(scenes, self.terms)
-        others = len(others_lines(server, view.glyphs, None))
-        cursor = self._cursor(scenes, others)
+        cursor = self._cursor(scenes, others_height(server))
         below = others_lines(server, view.glyphs, cursor - len(shown) if cursor is not None else None)
         if not shown:
             return Picture(lines=[*_nothing(view, bool(self.terms)), *below], note=self._note(), cursor=cursor)
@@ -162,10 +161,14 @@ class ScenesPane(Pane):
             self.marks = self.marks - shown if shown <= self.marks else self.marks | shown
             self.rebuild()
 
+    def unmark(self, ids: Iterable[str]) -> None:
+        """Take the marks of those scenes away."""
+        self.marks = self.marks.difference(ids)
+        self.rebuild()
+
     def clear_marks(self) -> None:
         """Take all marks away."""
-        self.marks = frozenset()
-        self.rebuild()
+        self.unmark(self.marks)
 
     def sort(self) -> None:
         """Sort by the next thing."""
