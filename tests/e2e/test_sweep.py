@@ -1,7 +1,6 @@
 """A sweep as a user meets it: one that is killed goes on where it was, and its report is there at the end."""
 
 import json
-import signal
 import time
 from pathlib import Path
 
@@ -31,12 +30,12 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     before = begun(tmp_path)
     assert not (sweep_folder(tmp_path) / "report.json").exists()
 
-    done = comfytui("sweep", "--resume", "--json", cwd=tmp_path)
+    done = comfytui("resume", str(sweep_folder(tmp_path)), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     after = begun(tmp_path)
     assert [run["run_id"] for run in after][: len(before)] == [run["run_id"] for run in before]
@@ -49,7 +48,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     opened = [line for line in done.stdout.splitlines() if '"run_opened"' in line]
     assert '"number":3' in opened[-1]
 
-    again = comfytui("sweep", "--resume", str(sweep_folder(tmp_path)), "--headless", cwd=tmp_path)
+    again = comfytui("sweep", "--resume", "--headless", cwd=tmp_path)
     assert again.returncode == 0
     assert len(begun(tmp_path)) == 3, "a sweep that is over begins nothing"
     changed = comfytui("sweep", "--resume", "-n", "9", "--headless", cwd=tmp_path)

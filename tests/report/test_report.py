@@ -76,7 +76,7 @@ def test_a_run_of_the_old_scripts_is_read_and_nothing_about_it_is_guessed(tmp_pa
     assert set(report.parts) == {"queue", "execute", "save", "collect"}
     assert all(each.count == 0 and each.p50 is None for each in report.parts.values())
     assert report.statuses == {"not recorded": 1}
-    assert "its durations are not split" in report.notes[0]
+    assert report.notes == ("20251120-100000: no journal: durations are not split, and the exit code is unknown",)
     assert set(scene.telemetry.missing) == {
         "GPU.Type", "GPU.Index", "GPU.VramTotal", "GPU.VramFreeBefore", "GPU.VramFreeAfter", "System.Before",
         "System.After",
@@ -92,6 +92,13 @@ def test_runs_of_old_and_of_ours_stand_in_one_report_in_the_order_of_time(tmp_pa
     assert {device.gpu for device in report.vram} == {"NVIDIA GeForce RTX 3090", "NVIDIA H100"}
     write_report(report, tmp_path / "out")
     assert read_report(tmp_path / "out") is not None
+
+
+def test_the_same_note_about_many_runs_is_told_once(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        old_run(tmp_path / name)
+    (note,) = report_on([tmp_path], NOW).notes
+    assert note.startswith("a and 2 more: no journal")
 
 
 @pytest.mark.parametrize(

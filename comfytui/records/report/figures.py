@@ -54,7 +54,7 @@ def figures(title: str, readings: Sequence[RunReading], created_at: datetime, no
         parts={part: spread(getattr(scene.parts, part) for scene in scenes) for part in PARTS},
         vram=tuple(_trends(scenes)),
         cells=_cells(runs, scenes),
-        notes=(*notes, *(note for each in (*unread, *read) for note in each.notes)),
+        notes=(*notes, *_notes((*unread, *read))),
     )
 
 
@@ -110,6 +110,16 @@ def _counted(texts: Iterable[str]) -> dict[str, int]:
     """Return how often each word comes, the most frequent first, then by the alphabet."""
     counts = Counter(texts)
     return {word: counts[word] for word in sorted(counts, key=lambda word: (-counts[word], word))}
+
+
+def _notes(readings: Iterable[RunReading]) -> Iterable[str]:
+    """Return what is to be known of the runs, the same of many of them once."""
+    names: dict[str, list[str]] = {}
+    for reading in readings:
+        for note in reading.notes:
+            names.setdefault(note, []).append(reading.name)
+    for note, runs in names.items():
+        yield f"{runs[0]}: {note}" if len(runs) == 1 else f"{runs[0]} and {len(runs) - 1} more: {note}"
 
 
 def _frames(scenes: Iterable[SceneFigures]) -> dict[str, Spread]:

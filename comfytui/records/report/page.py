@@ -50,7 +50,8 @@ def _body(report: Report, pictures: dict[str, str]) -> Iterator[str]:
     yield "</div>"
     for name, title in PICTURES:
         if name in pictures:
-            yield f'<h2>{title}</h2>\n<div class="card">{pictures[name]}</div>'
+            picture = pictures[name].replace("<svg", f'<svg aria-label="{title}"', 1)
+            yield f'<h2>{title}</h2>\n<div class="card">{picture}</div>'
     yield from _tables(report)
 
 

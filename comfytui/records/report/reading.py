@@ -5,6 +5,7 @@ how the run ended. What neither tells stays unknown, with a note.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ LARGEST = 256 * 1024 * 1024
 class RunReading(Struct, frozen=True, kw_only=True):
     """One run as read: its figures (``None`` where it has no record yet), its scenes, and what is not known."""
 
+    name: str
     run: RunFigures | None
     scenes: tuple[SceneFigures, ...] = ()
     notes: tuple[str, ...] = ()
@@ -34,12 +36,12 @@ def read_run(folder: Path) -> RunReading:
     metadata, why = read_metadata(run_dir.metadata)
     timeline = read_timeline(run_dir.journal)
     if metadata is None:
-        return RunReading(run=_unrecorded(run_dir, timeline), notes=(f"{name}: {why}",))
+        return RunReading(name=name, run=_unrecorded(run_dir, timeline), notes=(why,))
     older = _is_older(metadata)
     run_id = metadata.text("RunId") or name
     scenes = tuple(_scene(each, run_id, timeline, older=older) for each in metadata.children("Scenes"))
     run = _run(metadata, run_id, str(folder), scenes, timeline)
-    return RunReading(run=run, scenes=scenes, notes=tuple(_notes(run_id, scenes, timeline)))
+    return RunReading(name=run_id, run=run, scenes=scenes, notes=tuple(_notes(scenes, timeline)))
 
 
 def _is_older(metadata: Fields) -> bool:
@@ -50,15 +52,15 @@ def read_metadata(file: Path) -> tuple[Fields | None, str]:
     """Return the metadata, or why there is none. Scripts of old wrote a byte order mark, or UTF-16."""
     try:
         if not file.is_file():
-            return None, "it has no artifact-metadata.json: it has not ended, or never began"
+            return None, "no artifact-metadata.json: it has not ended, or never began"
         if file.stat().st_size > LARGEST:
-            return None, f"its artifact-metadata.json has more than {LARGEST} bytes"
+            return None, f"the artifact-metadata.json has more than {LARGEST} bytes"
         content = file.read_bytes()
         encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         raw = json.loads(content.decode(encoding))
     except (OSError, ValueError, RecursionError) as fault:
-        return None, f"its artifact-metadata.json cannot be read: {plain(str(fault), 200)}"
-    return (Fields(raw), "") if isinstance(raw, dict) else (None, "its artifact-metadata.json holds no object")
+        return None, f"the artifact-metadata.json cannot be read: {plain(str(fault), 200)}"
+    return (Fields(raw), "") if isinstance(raw, dict) else (None, "the artifact-metadata.json holds no object")
 
 
 def _unrecorded(run_dir: RunDir, timeline: Timeline | None) -> RunFigures | None:
@@ -131,15 +133,13 @@ def _unsplit(scene: SceneFigures) -> bool:
     return scene.parts.execute is not None and scene.parts.save is None
 
 
-def _notes(run_id: str, scenes: tuple[SceneFigures, ...], timeline: Timeline | None) -> list[str]:
-    notes = []
+def _notes(scenes: tuple[SceneFigures, ...], timeline: Timeline | None) -> Iterator[str]:
     if timeline is None:
-        notes.append(f"{run_id}: it has no journal: its durations are not split, and its exit code is unknown")
-    elif timeline.exit_code is None:
-        notes.append(f"{run_id}: its journal tells of no end")
-    if timeline is not None and timeline.problems:
-        notes.append(f"{run_id}: {timeline.problems} lines of its journal cannot be read")
-    if timeline is not None and (unsplit := sum(map(_unsplit, scenes))):
-        notes.append(f"{run_id}: {unsplit} of {len(scenes)} scenes had no frame before the end of the execution: "
-                     "their saving is part of execute")  # fmt: skip
-    return notes
+        yield "no journal: durations are not split, and the exit code is unknown"
+        return
+    if timeline.exit_code is None:
+        yield "the journal tells of no end"
+    if timeline.problems:
+        yield f"{timeline.problems} lines of the journal cannot be read"
+    if unsplit := sum(map(_unsplit, scenes)):
+        yield f"{unsplit} of {len(scenes)} scenes had no frame before they ended: their saving is part of execute"
