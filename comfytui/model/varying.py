@@ -5,6 +5,8 @@ A run tells them once, in ``RunOpened``; what each attempt had in them follows f
 
 from typing import Any
 
+import msgspec
+
 from comfytui.model import placeholders
 from comfytui.model.events import VaryingInput
 from comfytui.model.ranges import fit_seed
@@ -20,7 +22,7 @@ LONGEST = 2000
 def varying_inputs(workflow: Workflow) -> tuple[VaryingInput, ...]:
     """Return the inputs of ``workflow`` that hold a prompt, a seed or a prefix, in the order of its nodes.
 
-    Texts inside lists and objects are left out. What is returned is plain text.
+    Lists and objects are told as JSON. What is returned is plain text.
     """
     whole = templates(workflow, _ANY)
     return tuple(
@@ -29,12 +31,16 @@ def varying_inputs(workflow: Workflow) -> tuple[VaryingInput, ...]:
             title=plain(workflow.node_titles.get(key) or node["class_type"], 80),
             kind=plain(node["class_type"], 80),
             name=plain(name, 80),
-            template=plain(str(template), LONGEST),
+            template=plain(text, LONGEST),
         )
         for key, node in workflow.graph.items()
         for name, value in node["inputs"].items()
-        if isinstance(template := whole.get((key, name), value), str) and any(word in template for word in _VARYING)
+        if any(word in (text := _text(whole.get((key, name), value))) for word in _VARYING)
     )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def input_value(varying: VaryingInput, *, prompt: str, seed: int, prefix: str) -> Any:

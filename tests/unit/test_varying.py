@@ -31,6 +31,13 @@ def test_they_are_those_that_differ_in_what_is_sent(name: str) -> None:
         assert input_value(each, **SECOND) == other[place]
 
 
+def test_a_text_inside_a_list_is_told_too() -> None:
+    workflow = load_workflow("smoke")
+    graph = {**workflow.graph, "77": {"class_type": "X", "inputs": {"rows": [{"text": "__SCENE_PROMPT__!"}, 5]}}}
+    told = next(each for each in varying_inputs(structs.replace(workflow, graph=graph)) if each.node == "77")
+    assert input_value(told, **FIRST) == '[{"text":"a lighthouse in rain!"},5]'
+
+
 def test_text_around_a_placeholder_and_other_placeholders_stay() -> None:
     one = VaryingInput(node="6", title="P", kind="X", name="text", template="__SCENE_PROMPT__, not __NEGATIVE_PROMPT__")
     assert input_value(one, **FIRST) == "a lighthouse in rain, not __NEGATIVE_PROMPT__"

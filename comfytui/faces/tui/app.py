@@ -169,9 +169,10 @@ class Dashboard(ThemedApp[Leaving]):
             self._due[1].stop()
             self._due = None
         self._painted_at = self.clock.monotonic()
+        view = self.view()
         if (force or not self.paused) and isinstance(self.screen, Viewing):
-            self.screen.look(self.view())
-        self.outside.entitle(self.view())
+            self.screen.look(view)
+        self.outside.entitle(view)
         news, self.mailbox.news = self.mailbox.news, []
         self.outside.call(news)
         answers, self.mailbox.answers = self.mailbox.answers, []
