@@ -51,6 +51,7 @@ class Known(Struct, frozen=True, kw_only=True):
     ``cold`` is whether the first of ``spent`` is the first scene of all.
     """
 
+    run: str = ""
     seq: int = -1
     scenes: tuple[Scene, ...] = ()
     spent: tuple[Spent, ...] = ()
@@ -82,10 +83,12 @@ def learn(known: Known, state: State) -> Known:
 
     A state that lies before, or is of another run, is learnt from anew.
     """
-    if state.scenes is known.scenes:
-        return known if state.seq >= known.seq else learn(Known(), state)
-    if state.seq < known.seq or len(state.scenes) != len(known.scenes):
-        known = Known(waiting=tuple(range(len(state.scenes))))
+    run = state.run.id if state.run is not None else ""
+    backwards = state.seq < known.seq or run != known.run
+    if state.scenes is known.scenes and not backwards:
+        return known
+    if backwards or len(state.scenes) != len(known.scenes):
+        known = Known(run=run, waiting=tuple(range(len(state.scenes))))
         changed: Sequence[int] = range(len(state.scenes))
         before: Sequence[Scene | None] = [None] * len(state.scenes)
     else:

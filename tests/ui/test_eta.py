@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from comfytui.faces.tui.panes.figures import span, wall_range
 from comfytui.model.eta import Estimate, Known, learn, run_estimate, scene_estimate, typical
@@ -181,6 +182,9 @@ def test_learning_step_by_step_is_learning_at_once_and_a_reopened_scene_is_to_co
     assert learn(known, state).waiting == (0, 5)
     before = state_of(rendered(6, [40]))
     assert learn(known, before) == learn(Known(), before)
+    assert state.run is not None
+    another = replace(state, run=replace(state.run, id="another"), scenes=before.scenes)
+    assert learn(known, another).spent == learn(Known(), another).spent
 
 
 def test_ten_thousand_scenes_cost_little_a_change() -> None:

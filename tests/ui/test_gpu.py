@@ -90,18 +90,20 @@ def test_the_past_is_learnt_step_by_step_as_at_once_and_stays_bounded() -> None:
     for item in night.items:
         if hasattr(item, "event"):
             state = fold_all([item], state)
-            by_steps.take(state.scenes)
+            by_steps.take("run", state.scenes)
     at_once = GpuPast()
-    at_once.take(state.scenes)
+    at_once.take("run", state.scenes)
     assert (by_steps.spans, by_steps.leaks) == (at_once.spans, at_once.leaks)
     assert list(at_once.leaks) == [("http://127.0.0.1:8188", 0)]
     long = script.Script().opened(200, floor=1).reached()
     for number in range(1, 200):
         long.rendered(f"scene-{number:03d}", frames=1, seconds=2)
     past = GpuPast()
-    past.take(state_of(long).scenes)
+    past.take("long", state_of(long).scenes)
     assert len(past.spans) == RECENT
     assert all(len(readings) <= RECENT for readings in past.readings.values())
+    past.take("another", state_of(script.Script().opened(3)).scenes)
+    assert (past.spans, past.readings, past.leaks) == ({}, {}, {})
 
 
 async def test_the_pane_keeps_up_with_a_run() -> None:

@@ -4,7 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from comfytui.faces.tui.panes.scenes import Tally
 from comfytui.model import events as e
+from comfytui.model.envelope import Envelope
+from comfytui.model.fold import fold, fold_all
+from comfytui.model.state import State
 from tests.ui import script
 from tests.ui.stage import COMPACT, NORMAL, WIDE, Stage, stage
 
@@ -48,3 +52,15 @@ async def test_no_gpu_figures_say_why() -> None:
         night.items.clear()
         await shown.tell(night.tell(e.GpuSampled(source="none", devices=())).items)
         assert "neither the server," in shown.text()
+
+
+def test_the_queue_is_counted_step_by_step_as_at_once() -> None:
+    tally, state = Tally(), State()
+    for item in script.running().items:
+        if isinstance(item, Envelope):
+            state = fold(state, item)
+            tally = tally.after(state.scenes)
+    assert tally.count("done") == 3
+    assert {phase: count for phase, count in (tally.phases or {}).items() if count} == Tally.of(state.scenes).phases
+    other = fold_all(item for item in script.finished().items if isinstance(item, Envelope)).scenes
+    assert tally.after(other) == Tally.of(other)

@@ -53,7 +53,7 @@ def _figures(view: View) -> list[tuple[int, Line]]:
     if run is None or run.observing:
         return []
     parts: list[tuple[int, Line]] = []
-    over = sum(scene.over for scene in state.scenes)
+    over = view.over
     parts.append((5, ((f"{over:,}/{plural(len(state.scenes), 'scene')}", "text"),)))
     end = run.ended_at or view.until
     elapsed = clock_face((end - run.opened_at).total_seconds())

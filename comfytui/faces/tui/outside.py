@@ -97,10 +97,9 @@ def title_of(view: View) -> str:
     run = view.state.run
     if run is None or run.observing or not view.lane.caught_up:
         return "comfytui"
-    over = sum(scene.over for scene in view.state.scenes)
     word = state_words(view)[0][0]
     standing = "" if word in ("RUNNING", "FINISHING") else f"{word.lower()} "
-    return safe(f"{standing}{over}/{len(view.state.scenes)} comfytui {run.id}")[:LONGEST]
+    return safe(f"{standing}{view.over}/{len(view.state.scenes)} comfytui {run.id}")[:LONGEST]
 
 
 def call_text(news: Sequence[News]) -> str:

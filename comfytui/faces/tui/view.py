@@ -66,6 +66,14 @@ class View:
         return run is not None and run.ended_at is None and not run.observing and self.lane.live is not False
 
     @property
+    def over(self) -> int:
+        """How many scenes are over."""
+        scenes, known = self.state.scenes, self.known
+        if known.scenes is scenes:
+            return len(scenes) - len(known.waiting) - len(known.working)
+        return sum(scene.over for scene in scenes)
+
+    @property
     def eta(self) -> Estimate | None:
         """How long the run probably still takes; ``None`` while that is being learnt."""
         return run_estimate(self.known, self.state, self.now)

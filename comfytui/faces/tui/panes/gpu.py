@@ -38,7 +38,7 @@ class GpuPane(Pane):
 
     def look(self, view: View) -> None:
         """Show ``view``."""
-        self.past.take(view.state.scenes)
+        self.past.take(view.state.run.id if view.state.run is not None else "", view.state.scenes)
         super().look(view)
 
     def draw(self, view: View, width: int, height: int) -> Picture:

@@ -27,15 +27,18 @@ class Span:
 class GpuPast:
     """The newest attempts and the leaks of each device. It looks only at scenes that changed."""
 
+    run: str = ""
     scenes: tuple[Scene, ...] = ()
     spans: dict[tuple[str, int], Span] = field(default_factory=dict)
     readings: dict[DeviceKey, dict[tuple[str, int], FreeAfter]] = field(default_factory=dict)
     leaks: dict[DeviceKey, Leak] = field(default_factory=dict)
 
-    def take(self, scenes: tuple[Scene, ...]) -> None:
-        """Learn from ``scenes``."""
+    def take(self, run: str, scenes: tuple[Scene, ...]) -> None:
+        """Learn from ``scenes`` of ``run``; what another run did is forgotten."""
         if scenes is self.scenes:
             return
+        if run != self.run:
+            self.run, self.scenes, self.spans, self.readings, self.leaks = run, (), {}, {}, {}
         touched: set[DeviceKey] = set()
         for place in changed_places(self.scenes, scenes):
             touched |= self._take(scenes[place])

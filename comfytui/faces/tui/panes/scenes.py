@@ -13,6 +13,7 @@ from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
 from comfytui.faces.tui.panes.scene_order import SceneOrder
 from comfytui.faces.tui.view import View
+from comfytui.model.changes import changed_places
 from comfytui.model.state import Scene
 
 _BUSY = ("executing", "collecting", "planned", "queued")
@@ -32,6 +33,16 @@ class Tally:
         """Count ``scenes``."""
         longest = max((len(scene.brief.id) for scene in scenes), default=5)
         return Tally(scenes=scenes, phases=Counter(scene.phase for scene in scenes), longest_id=longest)
+
+    def after(self, scenes: tuple[Scene, ...]) -> "Tally":
+        """Return the count of ``scenes``, looking only at those that changed; the ids of a run never do."""
+        if len(scenes) != len(self.scenes) or self.phases is None or (scenes and scenes[0].id != self.scenes[0].id):
+            return Tally.of(scenes)
+        phases = Counter(self.phases)
+        for place in changed_places(self.scenes, scenes):
+            phases[self.scenes[place].phase] -= 1
+            phases[scenes[place].phase] += 1
+        return Tally(scenes=scenes, phases=phases, longest_id=self.longest_id)
 
     def count(self, *phases: str) -> int:
         """Return how many scenes are in one of ``phases``."""
@@ -76,7 +87,7 @@ class ScenesPane(Pane):
         """Return the picture of the queue."""
         scenes, server = view.state.scenes, view.state.server
         if self._tally.scenes is not scenes:
-            self._tally = Tally.of(scenes)
+            self._tally = self._tally.after(scenes)
         self._shown = shown = self.order.places(scenes, self.terms)
         cursor = self._cursor(scenes, others_height(server))
         below = others_lines(server, view.glyphs, cursor - len(shown) if cursor is not None else None)
