@@ -1,5 +1,6 @@
 """``comfytui report``: figures over any set of past runs."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import click
 
 from comfytui.clock import system_clock
+from comfytui.model.report import Report
 from comfytui.records.report.gathering import report_on
 from comfytui.records.report.words import report_lines
 from comfytui.records.report.writing import write_report
@@ -28,8 +30,14 @@ def report_runs(places: Sequence[Path], flags: Mapping[str, Any]) -> int:
 
         click.echo(msgspec.json.encode(report).decode())
     else:
-        click.echo("\n".join(report_lines(report, Path(out).absolute() if out is not None else None)))
+        click.echo("\n".join(told_in_lines(report, Path(out).absolute() if out is not None else None)))
     return 1 if report.broken else 0
+
+
+def told_in_lines(report: Report, folder: Path | None, *, ascii_only: bool = False) -> list[str]:
+    """Return ``report`` in lines that this terminal can show."""
+    spoken = (sys.stdout.encoding or "").lower().replace("-", "")
+    return report_lines(report, folder, ascii_only=ascii_only or not spoken.startswith("utf"))
 
 
 def print_gates() -> int:

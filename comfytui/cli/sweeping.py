@@ -14,6 +14,7 @@ from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.cli.keyframes import with_keyframes
 from comfytui.cli.planning import make_plan, order_story
+from comfytui.cli.reporting import told_in_lines
 from comfytui.clock import Clock, system_clock
 from comfytui.errors import Failure
 from comfytui.model.matrix import parse_matrix
@@ -73,7 +74,7 @@ def go_on(sweep: SweepDir, face: Face, settings: Settings, clock: Clock) -> int:
     """Go on with ``sweep`` wherever it stands, and return its exit code."""
     read_sweep(sweep)
     if face.headless:
-        return _in_lines(sweep, face, clock)
+        return _in_lines(sweep, face, clock, ascii_only=settings.ascii)
     return _in_dashboard(sweep, face, settings, clock)
 
 
@@ -102,14 +103,14 @@ def _opened(story: Path, flags: Mapping[str, Any], settings: Settings, face: Fac
     return sweep
 
 
-def _in_lines(sweep: SweepDir, face: Face, clock: Clock) -> int:
+def _in_lines(sweep: SweepDir, face: Face, clock: Clock, *, ascii_only: bool) -> int:
     import anyio
 
     from comfytui.cli.driving import Telling, in_lines
     from comfytui.cli.sweeper import drive_with, ending
     from comfytui.faces.headless import json_line
     from comfytui.faces.printer import Printer, to_stdout
-    from comfytui.records.report.words import report_lines, report_summary
+    from comfytui.records.report.words import report_summary
 
     printer = Printer(to_stdout)
 
@@ -120,7 +121,11 @@ def _in_lines(sweep: SweepDir, face: Face, clock: Clock) -> int:
     code, report = ending(sweep, driven, clock)
     if report is not None:
         words = report_summary(report, sweep.path)
-        lines = [json_line(sweep=words)] if face.kind == "json" else report_lines(report, sweep.path)
+        lines = (
+            [json_line(sweep=words)]
+            if face.kind == "json"
+            else told_in_lines(report, sweep.path, ascii_only=ascii_only)
+        )
         anyio.run(printer.lines, lines)
     if printer.busy:  # a reader that never reads would keep the interpreter from leaving
         os._exit(code)
@@ -139,7 +144,7 @@ def _in_dashboard(sweep: SweepDir, face: Face, settings: Settings, clock: Clock)
     if code is None:
         print(f"The sweep goes on. Join it again with: comfytui attach {sweep.path}")
         return 0
-    _print_report(sweep)
+    _print_report(sweep, ascii_only=settings.ascii)
     if code not in (0, 1):
         _print_log(sweep)
     return code if code >= 0 else 1  # a signal ended it
@@ -152,10 +157,9 @@ def _print_log(sweep: SweepDir) -> None:
         print("\n".join(plain(line, 500) for line in said.splitlines()[-4:]), file=sys.stderr)
 
 
-def _print_report(sweep: SweepDir) -> None:
-    from comfytui.records.report.words import report_lines
+def _print_report(sweep: SweepDir, *, ascii_only: bool) -> None:
     from comfytui.records.report.writing import read_report
 
     report: Report | None = read_report(sweep.path)
     if report is not None:
-        print("\n".join(report_lines(report, sweep.path)))
+        print("\n".join(told_in_lines(report, sweep.path, ascii_only=ascii_only)))

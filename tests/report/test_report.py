@@ -296,6 +296,12 @@ def test_the_page_needs_no_network_and_serves_light_and_dark(tmp_path: Path) -> 
     assert "#000000" not in page
 
 
+def test_a_terminal_without_unicode_gets_none(scripted: Path) -> None:
+    report = report_on([scripted], NOW)
+    assert any("█" in line for line in report_lines(report, None))
+    assert all(line.isascii() for line in report_lines(report, None, ascii_only=True))
+
+
 def test_a_page_without_a_single_reading() -> None:
     from comfytui.records.report.figures import figures
     from comfytui.records.report.plots import plots

@@ -8,7 +8,7 @@ from typing import Any
 from comfytui.model.report import PARTS, Rate, Report, RunFigures, SceneFigures, Spread
 from comfytui.untrusted import plain
 
-BARS = "▁▂▃▄▅▆▇█"
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 MOST_ROWS = 1000
 """Scenes and runs that a table of people's lists; ``report.json`` has all."""
 
@@ -16,7 +16,7 @@ WIDEST = 60
 """Readings in one row of bars: the newest."""
 
 
-def report_lines(report: Report, folder: Path | None) -> list[str]:
+def report_lines(report: Report, folder: Path | None, *, ascii_only: bool = False) -> list[str]:
     """Return ``report`` as lines for a terminal; ``folder`` is where its files are, if it has any."""
     runs, scenes = report.run_success, report.scene_success
     lines = [
@@ -32,8 +32,9 @@ def report_lines(report: Report, folder: Path | None) -> list[str]:
     for part in PARTS:
         lines.append(f"  {part:<8} {spread_words(report.parts[part])}")
     lines += [f"VRAM: {trend}" for trend in trends(report)] or ["VRAM: not read"]
-    lines += _bars("Durations in order", [scene.seconds for scene in report.scenes], "s")
-    lines += _bars("Free VRAM after   ", [scene.vram_after_mb for scene in report.scenes], "MB")
+    bars = ASCII_BARS if ascii_only else BARS
+    lines += _bars(bars, "Durations in order", [scene.seconds for scene in report.scenes], "s")
+    lines += _bars(bars, "Free VRAM after   ", [scene.vram_after_mb for scene in report.scenes], "MB")
     for cell in report.cells:
         lines.append(
             f"  {values_words(cell.values)}: {rate_words(cell.scenes)} of the scenes, {spread_words(cell.seconds)}"
@@ -227,13 +228,13 @@ def _or_unknown(value: float | None) -> str:
     return "?" if value is None else f"{value:g}"
 
 
-def _bars(label: str, values: Sequence[float | None], unit: str) -> list[str]:
+def _bars(bars: str, label: str, values: Sequence[float | None], unit: str) -> list[str]:
     told = [value for value in values if value is not None][-WIDEST:]
     if len(told) < 2:
         return []
     low, high = min(told), max(told)
     room = (high - low) or 1.0
-    row = "".join(BARS[min(len(BARS) - 1, int((value - low) / room * len(BARS)))] for value in told)
+    row = "".join(bars[min(len(bars) - 1, int((value - low) / room * len(bars)))] for value in told)
     return [f"{label} {row}  {low:g} to {high:g} {unit}"]
 
 
