@@ -58,6 +58,7 @@ def demo(ctx: click.Context, /, **flags: Any) -> int:
 @comfytui.command()
 @click.argument("story", type=click.Path(path_type=Path), required=False)
 @click.option("--story-llm", is_flag=True, help="Let a language model write the story first.")
+@click.option("--from", "record", metavar="RUN|ZIP", help="Render a recorded run again: its story, workflow and seeds.")
 @story_flags
 @settings_flags(*_PLACES)
 @queue_flags
@@ -66,12 +67,18 @@ def demo(ctx: click.Context, /, **flags: Any) -> int:
 @metrics_flag
 @output_flags
 @click.pass_context
-def run(ctx: click.Context, /, story: Path | None, story_llm: bool, **flags: Any) -> int:
+def run(ctx: click.Context, /, story: Path | None, story_llm: bool, record: str | None, **flags: Any) -> int:
     """Render STORY (.json or .toml), scene by scene. The run outlives this terminal."""
     from comfytui.cli.rendering import run_story, run_told
 
-    if story_llm == (story is not None):
-        raise click.UsageError("Give either a STORY or --story-llm.", ctx)
+    if story_llm + (story is not None) + (record is not None) != 1:
+        raise click.UsageError("Give either a STORY, --story-llm, or --from RUN.", ctx)
+    if record is not None:
+        if any(flags[name] is not None for name in ("workflow", "scenes", "idea")):
+            raise click.UsageError("--from brings story and workflow with it.", ctx)
+        from comfytui.cli.again import run_again
+
+        return run_again(record, _with_group(ctx, flags))
     if story is None:
         return run_told(_with_group(ctx, flags))
     if flags["scenes"] is not None or flags["idea"] is not None:

@@ -67,22 +67,42 @@ def make_plan(
 ) -> RunPlan:
     """Return the plan of run ``run_id``, told from others of that id by its ``mark``. Pure."""
     story = order.story
+    told = StoryBrief(
+        id=story.story_id,
+        logline=story.logline,
+        directors_vision=story.directors_vision,
+        generator=story.generator,
+        file=plain(story.file),
+        warnings=story.warnings,
+        llm=story.llm,
+        health=order.health,
+    )
+    scenes = scenes_of(story, settings.policy.frame_floor)
+    return planned(
+        settings, told, scenes, order.workflow, run_id=run_id, created_at=created_at, simulator_speed=simulator_speed,
+        mark=mark,
+    )  # fmt: skip
+
+
+def planned(
+    settings: Settings,
+    story: StoryBrief,
+    scenes: tuple[SceneBrief, ...],
+    workflow: Workflow,
+    *,
+    run_id: str,
+    created_at: datetime,
+    simulator_speed: Literal["instant", "demo", "realistic"],
+    mark: str = "",
+) -> RunPlan:
+    """Return the plan of a run of those scenes with that workflow; all else is as it is set. Pure."""
     return RunPlan(
         run_id=run_id,
         created_at=created_at,
         version=__version__,
-        story=StoryBrief(
-            id=story.story_id,
-            logline=story.logline,
-            directors_vision=story.directors_vision,
-            generator=story.generator,
-            file=plain(story.file),
-            warnings=story.warnings,
-            llm=story.llm,
-            health=order.health,
-        ),
-        scenes=scenes_of(story, settings.policy.frame_floor),
-        workflow=order.workflow,
+        story=story,
+        scenes=scenes,
+        workflow=workflow,
         policy=settings.policy,
         retry=dict(settings.retry),
         server=server_plan(settings, simulator_speed),

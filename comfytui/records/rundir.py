@@ -28,6 +28,7 @@ from its archive elsewhere, and stays whole; only ``RunDir`` itself, and what li
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePath, PureWindowsPath
@@ -220,10 +221,13 @@ def readable(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
-def write_plan(run: RunDir, plan: RunPlan, story_file: bytes | None = None) -> None:
+def write_plan(
+    run: RunDir, plan: RunPlan, story_file: bytes | None = None, keyframes: Mapping[str, bytes] | None = None
+) -> None:
     """Write ``run-plan.json``, and put the story file and the keyframes of its scenes into ``story/``.
 
-    ``story_file`` is what the file held (a bundled story has no path). Raises ``Failure`` ``story.keyframe_missing``
+    ``story_file`` is what the file held (a bundled story has no path); ``keyframes``, where they are given, hold all
+    that there are, by their original paths, and no other file is read. Raises ``Failure`` ``story.keyframe_missing``
     when a keyframe has gone since the story was read, and ``run.unwritable``.
     """
     with writing(run.story):
@@ -233,6 +237,10 @@ def write_plan(run: RunDir, plan: RunPlan, story_file: bytes | None = None) -> N
     copied = set()
     for scene in plan.scenes:
         if scene.keyframe is None or scene.keyframe in copied:
+            continue
+        if keyframes is not None:
+            write_atomic(run.story_keyframe(scene.keyframe), keyframes[scene.keyframe])
+            copied.add(scene.keyframe)
             continue
         try:
             copy_atomic(Path(scene.keyframe), run.story_keyframe(scene.keyframe))
