@@ -52,6 +52,11 @@ class Terminal:
             self._raw += data
 
     @property
+    def raw(self) -> bytes:
+        """What was written, byte for byte."""
+        return bytes(self._raw)
+
+    @property
     def text(self) -> str:
         """What was written, without the sequences that place and colour it."""
         return _SEQUENCES.sub(b" ", bytes(self._raw)).decode("utf-8", "replace")
@@ -107,6 +112,8 @@ def test_a_dashboard_that_is_left_and_joined_again(tmp_path: Path, terminal: Cal
     assert first.process.wait(20) == 0
     run = find_run(tmp_path / "runs")
     first.shows(f"Run {run.run_id} goes on.")
+    assert first.raw.count(b"\x1b[22;2t") == first.raw.count(b"\x1b[23;2t") == 1, "the terminal has its title back"
+    assert f"0/1 comfytui {run.run_id}\x07".encode() in first.raw
     assert not at_rest(tmp_path), "the run goes on"
     second = terminal("attach")
     second.shows("executing")

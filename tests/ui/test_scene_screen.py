@@ -154,3 +154,17 @@ def test_why_an_attempt_is_best() -> None:
     scene = fold_all([item for item in night.items if isinstance(item, Envelope)]).scene("scene-005")
     assert scene is not None
     assert why_best(scene) == "attempt 1 has the most proven frames (22 against 12)"
+
+
+async def test_a_hostile_scene(same_picture: Same) -> None:
+    async with stage(script.hostile(), NORMAL) as shown:
+        await shown.press("g", "enter")
+        same_picture(shown)
+        assert "\x1b" not in shown.text()
+
+
+async def test_a_scene_of_a_run_whose_runner_is_gone(same_picture: Same) -> None:
+    async with stage(script.gone(), NORMAL, theme="daylight") as shown:
+        await shown.press("g", "j", "enter")
+        same_picture(shown)
+        assert "RUNNER GONE" in shown.text()
