@@ -134,6 +134,7 @@ def test_the_scenes_of_a_run_that_could_not_begin_count(script: Callable[..., Sc
     assert (report.run_success.count, report.run_success.of) == (0, 1)
     assert (report.scene_success.count, report.scene_success.of) == (0, 3)
     assert report.runs[0].exit_code == 2
+    assert report.notes == (f"{run.run.run_id}: it exited with 2 and recorded no scene",)
 
 
 def test_a_scene_without_a_record_counts_as_one_that_did_not_go_well(tmp_path: Path) -> None:

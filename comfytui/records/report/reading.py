@@ -36,7 +36,9 @@ def read_run(folder: Path) -> RunReading:
     metadata, why = read_metadata(run_dir.metadata)
     timeline = read_timeline(run_dir.journal)
     if metadata is None:
-        return RunReading(name=name, run=_unrecorded(run_dir, timeline), notes=(why,))
+        run = _unrecorded(run_dir, timeline)
+        note = why if run is None else f"it exited with {run.exit_code} and recorded no scene"
+        return RunReading(name=name, run=run, notes=(note,))
     older = _is_older(metadata)
     run_id = metadata.text("RunId") or name
     scenes = tuple(_scene(each, run_id, timeline, older=older) for each in metadata.children("Scenes"))
