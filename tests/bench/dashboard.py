@@ -59,9 +59,9 @@ def scripted(folder: Path, scenes: int) -> Iterator[str]:
                 run.kill()
 
 
-def attached(run: str) -> contextlib.AbstractContextManager[Terminal]:
+def attached(run: str, *flags: str) -> contextlib.AbstractContextManager[Terminal]:
     """Return a dashboard on the run in the folder ``run``."""
-    return terminal([*COMMAND, "attach", run])
+    return terminal([*COMMAND, "attach", run, *flags])
 
 
 def _starts(run: str) -> list[Figure]:
@@ -90,9 +90,14 @@ def _running(run: str) -> list[Figure]:
         program.first_shows(Path(run).name)
         program.watch(SETTLE)
         written, share = program.watch(WATCHED)
+    with attached(run, "--ssh") as program:
+        program.first_shows(Path(run).name)
+        program.watch(SETTLE)
+        spared, _ = program.watch(WATCHED)
     return [
         Figure(f"running, {FEW} scenes: bytes", written, "B/s", most=3000),
         Figure(f"running, {FEW} scenes: CPU", 100 * share, "% of a core", most=3),
+        Figure(f"running, {FEW} scenes, --ssh: bytes", spared, "B/s", most=1000),
     ]
 
 

@@ -79,6 +79,14 @@ async def test_a_run_that_is_over_is_read_in_silence(heard: Heard) -> None:
         assert heard.since() == []
 
 
+async def test_a_replay_is_silent(heard: Heard) -> None:
+    async with stage(
+        script.finished(exit_code=1), NORMAL, calls=Calls(bell=True, protocols=("osc9",)), replay=True
+    ) as s:
+        await s.press("{", "{", "{", "}", "}", "}")
+    assert heard.since() == []
+
+
 async def test_a_paused_dashboard_calls_all_the_same(heard: Heard) -> None:
     night = script.running()
     async with stage(night, NORMAL, calls=Calls(bell=True)) as shown:

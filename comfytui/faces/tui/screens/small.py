@@ -47,8 +47,8 @@ class SmallScreen(LeanScreen[None]):
 
 
 def cover(app: App[Any]) -> None:
-    """Put the words over all screens of ``app``, unless they are there already."""
-    if not any(isinstance(screen, SmallScreen) for screen in app.screen_stack):
+    """Put the words over all screens of ``app``, unless they are there already or there is room after all."""
+    if too_small(*app.size) and not any(isinstance(screen, SmallScreen) for screen in app.screen_stack):
         app.push_screen(SmallScreen())
 
 
