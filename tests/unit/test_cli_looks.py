@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from comfytui.cli.faces import SPARING, prepare_dashboard
+from comfytui.cli.faces import SPARING, Face, prepare_dashboard, show
 from comfytui.cli.looks import print_themes
 from comfytui.errors import Failure
 from comfytui.faces.tui.options import DashboardOptions, sparing
 from comfytui.faces.tui.palettes import PALETTES
 from comfytui.settings import Settings, load
+from tests.ui.script import FixedClock, ScriptedFeed
 
 NO_FILE = {"COMFYTUI_CONFIG": ""}
 SSH = {**NO_FILE, "SSH_CONNECTION": "10.0.0.1 4022 10.0.0.2 22"}
@@ -67,3 +68,30 @@ def test_themes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert [line.split()[0] for line in told.splitlines()] == list(PALETTES)
     assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(("environ", "mouse"), [(NO_FILE, True), (SSH, False)])
+def test_the_mouse_is_left_to_a_slow_terminal_and_paths_are_printed_on_leaving(
+    environ: dict[str, str],
+    mouse: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from comfytui.faces.tui.app import Dashboard
+
+    asked: dict[str, object] = {}
+
+    def run(self: Dashboard, **more: object) -> str:
+        asked.update(more)
+        self.paths.append("/runs/x/scene-001")
+        return "stopped"
+
+    monkeypatch.setattr(Dashboard, "run", run)
+    feed = ScriptedFeed([])
+    left = show(
+        feed, FixedClock(), Face("dashboard"), settings(tmp_path, environ), title="comfytui", owns_run=False
+    )  # fmt: skip
+    assert left == "stopped"
+    assert asked["mouse"] is mouse
+    assert capsys.readouterr().out == "/runs/x/scene-001\n"

@@ -1,6 +1,7 @@
 """What is different between two attempts of a scene: its prompt, and the inputs of the workflow that follow. Pure."""
 
 import difflib
+from functools import lru_cache
 
 from comfytui.faces.tui.panes.line import Line, Role, left, safe, wrap
 from comfytui.faces.tui.screens.section import LABEL, Row, Section, heading, labelled, told
@@ -57,10 +58,14 @@ def _changed(label: str, was: str, now: str, width: int) -> Section:
     return rows
 
 
-def _prompt(was: str, now: str, width: int) -> Section:
-    """Return the words that went and came: in brackets with their sign, so that no colour is needed to see them."""
+@lru_cache(maxsize=16)
+def _prompt(was: str, now: str, width: int) -> tuple[Row, ...]:
+    """Return the words that went and came: in brackets with their sign, so that no colour is needed to see them.
+
+    It is remembered: long prompts take longer to compare than a painting may.
+    """
     if was == now:
-        return labelled("prompt", "the same", width)
+        return tuple(labelled("prompt", "the same", width))
     old, new = safe(was).split(), safe(now).split()
     words: list[tuple[str, Role]] = []
     for kind, a, b, c, d in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
@@ -71,10 +76,10 @@ def _prompt(was: str, now: str, width: int) -> Section:
             words.append((f"[-{' '.join(old[a:b])}-]", "bad"))
         if d > c:
             words.append((f"[+{' '.join(new[c:d])}+]", "good"))
-    return [
+    return tuple(
         Row(((left("" if place else "prompt", LABEL), "dim"), *line), safe(now))
         for place, line in enumerate(_flowed(words, max(8, width - LABEL)))
-    ]
+    )
 
 
 def _flowed(words: list[tuple[str, Role]], cells: int) -> list[Line]:
