@@ -107,3 +107,15 @@ async def test_our_own_server_is_named_with_its_process() -> None:
     async with stage(night.caught_up(), WIDE) as shown:
         await shown.press("4", "z")
         assert "started by comfytui, PID 912, restarted 2 times" in shown.text()
+
+
+async def test_the_pace_is_told_in_its_parts_once_it_is_known() -> None:
+    night = script.Script().opened(4, 1).reached()
+    for scene in ("scene-001", "scene-002"):
+        night.queued(scene).wait(3).executing(scene).wait(4).progress(scene, 1).wait(40).progress(scene, 20)
+        night.wait(5).executed(scene, frames=1).frame(scene, 1).attempt_ended(scene).scene_ended(scene, 1)
+    async with stage(night.caught_up(), WIDE) as shown:
+        await shown.press("4", "z")
+        assert "52.0 s a scene: others 3.0 s, load 4.0 s, steps 40.0 s, save 5.0 s" in shown.text()
+    async with stage(script.Script().opened(2).reached().caught_up(), WIDE) as shown:
+        assert "a scene" not in shown.text()

@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from comfytui.faces.tui.keys import bindings
-from comfytui.faces.tui.panes.figures import plural
+from comfytui.faces.tui.panes.figures import duration, plural
 from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip_start, join, safe, wrap
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.view import View
 from comfytui.model.away import absence
+from comfytui.model.eta import typical
 from comfytui.model.state import Server
 
 LABEL = 10
@@ -74,6 +75,17 @@ def process_words(server: Server) -> str:
     return f"started by comfytui{number}{again}"
 
 
+def pace_words(view: View) -> str:
+    """Return what a scene of this run typically takes here, in its parts; empty while that is being learnt."""
+    found = typical(view.known)
+    if found is None:
+        return ""
+    told = (("others", found.wait), ("load", found.load), ("steps", found.steps), ("save", found.save))
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in told if seconds is not None and seconds >= 0.1)
+    whole = f"{duration(found.wait + found.busy)} a scene"
+    return f"{whole}: {parts}" if parts else whole
+
+
 def lines(view: View, width: int) -> list[Line]:
     """Return everything that is known of the server, one labelled line each; a trouble with its remedy comes first."""
     server = view.state.server
@@ -89,6 +101,8 @@ def lines(view: View, width: int) -> list[Line]:
     if server.output_dir and server.frames_by == "disk":
         rows.append((("".ljust(LABEL), "dim"), (clip_start(safe(server.output_dir), width - LABEL), "dim")))
     rows += _row("process", process_words(server), "text", width)
+    if pace := pace_words(view):
+        rows += _row("pace", pace, "text", width)
     software = join([((safe(text), "dim"),) for text in (server.os, _named("torch", server.pytorch)) if text], ", ")
     if software:
         rows.append((("host".ljust(LABEL), "dim"), *software))
