@@ -100,11 +100,14 @@ def show(
     owns_run: bool,
     run: RunDir | None = None,
     replay: bool = False,
+    browse: bool = False,
 ) -> "Leaving":
     """Show the dashboard until it is left, print the paths that were asked for in it, and return how it was left.
 
-    Pictures of frames come from ``run``; ``replay``: the feed is a recording that ends.
+    Pictures of frames come from ``run``; ``replay``: the feed is a recording that ends;
+    ``browse``: there is no run, the past ones are looked over.
     """
+    from comfytui.cli.catalog import PastRuns
     from comfytui.faces.tui.app import Dashboard
     from comfytui.faces.tui.keymap import checked
     from comfytui.faces.tui.options import DashboardOptions, sparing
@@ -115,6 +118,8 @@ def show(
         readonly=face.readonly,
         owns_run=owns_run,
         replay=replay,
+        browse=browse,
+        catalog=PastRuns(settings.runs_dir),
         theme=theme_for(depth_of(os.environ, windows=os.name == "nt"), settings.theme),
         ascii=settings.ascii,
         title=title,

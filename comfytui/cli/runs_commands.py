@@ -10,17 +10,22 @@ as_json = click.option("--json", "as_json", is_flag=True, default=None, help="On
 
 
 @click.group(invoke_without_command=True)
+@click.option("--browse", is_flag=True, help="Look them over in the dashboard: open one as a replay, compare two.")
 @click.option("--failed", is_flag=True, default=None, help="Only runs that did not go well.")
 @click.option("--story", metavar="ID", help="Only runs of that story.")
 @click.option("--since", metavar="AGE", help="Only runs opened since: 30m, 12h, 7d, 2w.")
 @settings_flags("runs_dir")
 @as_json
 @click.pass_context
-def runs(ctx: click.Context, /, **flags: Any) -> int | None:
+def runs(ctx: click.Context, /, browse: bool, **flags: Any) -> int | None:
     """List past runs, the newest first."""
     ctx.obj = {**(ctx.obj or {}), **_given(flags)}
     if ctx.invoked_subcommand is not None:
         return None
+    if browse:
+        from comfytui.cli.browsing import browse_runs
+
+        return browse_runs(ctx.obj)
     from comfytui.cli.past_runs import list_past
 
     return list_past(ctx.obj)

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from comfytui.model.feed import Feed
+
 Outcome = Literal["finished", "interrupted", "failed", "paused"]
 
 
@@ -101,4 +103,8 @@ class Catalog(Protocol):
 
     async def compare(self, before: str, after: str) -> Sequence[SceneChange]:
         """Return two runs (their ids) scene by scene. Raises ``Failure`` ``run.not_found``."""
+        ...
+
+    def open(self, run_id: str) -> Feed:
+        """Return the record of a run as a feed that ends. Raises ``Failure`` where there is none."""
         ...

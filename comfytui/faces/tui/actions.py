@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from comfytui.faces.tui.options import Leaving
 from comfytui.faces.tui.panes.line import safe
 from comfytui.model import commands
+from comfytui.model.events import CommandAnswered
+from comfytui.model.narrate import narrate
 from comfytui.model.state import Scene
 
 if TYPE_CHECKING:
@@ -55,6 +57,21 @@ class Actions:
         if not isinstance(self.app.screen, ServerLogScreen):
             self.app.push_screen(ServerLogScreen(self.app.mailbox.state.server_log))
         self.app.send(lambda ticket: commands.ReadServerLog(id=ticket), changes=False)
+
+    def answered(self, answer: CommandAnswered) -> None:
+        """Say what became of a command that was sent from here."""
+        told = narrate(answer)
+        if told is not None and answer.id in self.app.sent:
+            self.app.sent.discard(answer.id)
+            self.app.say(told[1], "text" if answer.accepted else "warn")
+
+    def refuses(self) -> bool:
+        """Return whether this dashboard may send no commands, and say so."""
+        if self.app.replay is not None:
+            self.app.say("This is a replay: what happened cannot be changed.", "warn")
+        elif self.app.options.readonly:
+            self.app.say("Read-only: this dashboard sends no commands.", "warn")
+        return self.app.options.readonly or self.app.replay is not None
 
     def pause(self) -> None:
         """Stop painting, or go on; a replay plays, or pauses."""
@@ -134,7 +151,9 @@ class Actions:
         self.app.push_screen(HelpScreen(focused, readonly, self.app.options.keymap, replay))
 
     def leave(self) -> None:
-        """Leave; a live run of this terminal asks first."""
+        """Leave; a live run of this terminal asks first, and a replay that lies over one is closed."""
+        if self.app.past.close():
+            return
         run = self.app.mailbox.state.run
         over = run is None or run.ended_at is not None
         if over or not self.app.options.owns_run or self.app.mailbox.lane.live is False:

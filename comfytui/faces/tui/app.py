@@ -22,6 +22,7 @@ from comfytui.faces.tui.options import DashboardOptions, Leaving
 from comfytui.faces.tui.orders import Orders
 from comfytui.faces.tui.outside import Outside
 from comfytui.faces.tui.panes.line import Role
+from comfytui.faces.tui.past import Past
 from comfytui.faces.tui.replay import PLAY_EVERY, ReplayMailbox
 from comfytui.faces.tui.screens.deck import DeckScreen
 from comfytui.faces.tui.themed import ThemedApp
@@ -29,9 +30,7 @@ from comfytui.faces.tui.themes import ASCII, UNICODE
 from comfytui.faces.tui.view import Resumed, View, Viewing
 from comfytui.model import commands
 from comfytui.model.eta import Known, learn
-from comfytui.model.events import CommandAnswered
 from comfytui.model.feed import Feed
-from comfytui.model.narrate import narrate
 
 BATCH = 256
 """Feed items taken in before the loop gets a turn, so that a long journal never freezes the keys."""
@@ -56,7 +55,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.feed, self.clock = feed, clock
         self.ascii = self.options.ascii
         self.mailbox = ReplayMailbox(clock) if self.options.replay else Mailbox(clock)
-        self.actions, self.orders = Actions(self), Orders(self)
+        self.actions, self.orders, self.past = Actions(self), Orders(self), Past(self)
         self.outside = Outside(self.options.calls, self._to_terminal)
         self.paths: list[str] = []
         """The paths that a person asked for, to be printed on leaving."""
@@ -68,7 +67,7 @@ class Dashboard(ThemedApp[Leaving]):
         self._painted_at = 0.0
         self._begun = False
         self._hush: Timer | None = None
-        self._sent: set[str] = set()
+        self.sent: set[str] = set()
         self.set_keymap(dict(self.options.keymap))
 
     def get_default_screen(self) -> Screen[None]:
@@ -84,6 +83,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.beat = self.set_interval(PLAY_EVERY, self.actions.play_on, name="beat", pause=True)
         self.call_after_refresh(self._begin)
         self.set_timer(LATEST_START, self._begin, name="begin")
+        self.past.begin()
 
     def on_unmount(self) -> None:
         """Leave the terminal as it was."""
@@ -99,25 +99,31 @@ class Dashboard(ThemedApp[Leaving]):
         """Begin to read the feed, once."""
         if not self._begun:
             self._begun = True
-            self.run_worker(self._follow(), group="feed", exit_on_error=False)
+            self.run_worker(self.follow(self.feed, self.mailbox), group="feed", exit_on_error=False)
 
-    async def _follow(self) -> None:
-        """Take in the feed, item by item; its end or failure is shown, never raised."""
+    async def follow(self, feed: Feed, mailbox: Mailbox) -> None:
+        """Take ``feed`` into ``mailbox``, item by item; its end or failure is shown, never raised."""
         taken = 0
         try:
-            async for item in self.feed.items():
-                self._schedule(self.mailbox.take(item))
+            async for item in feed.items():
+                urgency = mailbox.take(item)
+                self._schedule(urgency if mailbox is self.mailbox else "later")
                 taken += 1
                 if taken % BATCH == 0:
                     await asyncio.sleep(0)
-            self.mailbox.lost("the feed ended")
+            mailbox.lost("the feed ended")
         except Failure as failure:
-            self.mailbox.lost(failure.what)
+            mailbox.lost(failure.what)
             self.say(str(failure), "bad")
         except Exception as problem:  # noqa: BLE001  (a face must survive its feed; the words are shown)
-            self.mailbox.lost(str(problem))
+            mailbox.lost(str(problem))
             self.say(f"The feed broke: {problem}", "bad")
         self._schedule("fact")
+
+    def turn_to(self, feed: Feed, mailbox: Mailbox) -> None:
+        """Show another run from here on: what ``mailbox`` knows of it, and what comes."""
+        self.feed, self.mailbox, self._known = feed, mailbox, Known()
+        self.paint(force=True)
 
     def _schedule(self, urgency: Urgency) -> None:
         """See that the screen is painted in time: facts promptly, figures with the beat, nothing twice."""
@@ -177,7 +183,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.outside.call(news)
         answers, self.mailbox.answers = self.mailbox.answers, []
         for answer in answers:
-            self._answered(answer)
+            self.actions.answered(answer)
 
     def on_resumed(self, _message: Resumed) -> None:
         """Show a screen that came to the top the present moment; while paused, only one that shows nothing yet."""
@@ -193,21 +199,11 @@ class Dashboard(ThemedApp[Leaving]):
             self._hush.stop()
         self._hush = self.set_timer(MESSAGE_SECONDS, message.hush, name="hush")
 
-    def _answered(self, answer: CommandAnswered) -> None:
-        told = narrate(answer)
-        if told is not None and answer.id in self._sent:
-            self._sent.discard(answer.id)
-            self.say(told[1], "text" if answer.accepted else "warn")
-
     # --- commands ------------------------------------------------------------------------------------------------
 
     def refuses(self) -> bool:
         """Return whether this dashboard may send no commands, and say so."""
-        if self.replay is not None:
-            self.say("This is a replay: what happened cannot be changed.", "warn")
-        elif self.options.readonly:
-            self.say("Read-only: this dashboard sends no commands.", "warn")
-        return self.options.readonly or self.replay is not None
+        return self.actions.refuses()
 
     def send(self, make: Callable[[str], commands.AnyCommand], changes: bool = True) -> None:
         """Send the command that ``make`` builds around a fresh id; its answer comes back as an event.
@@ -219,7 +215,7 @@ class Dashboard(ThemedApp[Leaving]):
 
     async def deliver(self, command: commands.AnyCommand) -> bool:
         """Hand ``command`` to the feed and say how that went; return whether it went well."""
-        self._sent.add(command.id)
+        self.sent.add(command.id)
         self.say(f"{commands.describe(command)}: sent", "dim")
         try:
             await self.feed.send(command)
@@ -250,9 +246,9 @@ class Dashboard(ThemedApp[Leaving]):
         """Stop painting, or go on; a replay plays, or pauses."""
         self.actions.pause()
 
-    def action_replay(self, move: str, by: int) -> None:
-        """Move in the replay."""
-        self.actions.move_replay(move, by)
+    def action_past(self, what: str, by: int = 0) -> None:
+        """Look past runs over, or move in the replay of one."""
+        self.past.do(what, by)
 
     def action_order(self, name: str) -> None:
         """Order something of the run."""

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 PaneName = Literal["scenes", "frames", "gpu", "health", "log"]
 Place = Literal[
     "everywhere", "replay", "lists", "deck", "scenes", "frames", "health", "log", "scene", "picture", "server_log",
-    "leave",
+    "runs", "leave",
     "confirm", "form", "sheet",
 ]  # fmt: skip
 """Where a key holds: the app, every screen with a list, the deck, one of its panes, the other screens, the dialogs."""
@@ -62,14 +62,15 @@ KEYS: tuple[Key, ...] = (
         "pause"),
     Key("hold", "h", "Hold", "Hold the queue: nothing more is submitted. Again: release it.", "order('hold')",
         changes=True),
+    Key("past", "L", "Past runs", "Look past runs over: open one as a replay, compare two.", "past('runs')"),
     # --- a replay --------------------------------------------------------------------------------------------
-    Key("step_back", "left_square_bracket", "Back", "A step back in time.", "replay('step', -1)", "replay",
+    Key("step_back", "left_square_bracket", "Back", "A step back in time.", "past('step', -1)", "replay",
         shown="[", palette=False),
     Key("step_on", "right_square_bracket", "On", "A step on in time; where nothing happens in it, to what comes next.",
-        "replay('step', 1)", "replay", shown="]", palette=False),
-    Key("fact_back", "left_curly_bracket", "Fact back", "To the fact before.", "replay('fact', -1)", "replay",
+        "past('step', 1)", "replay", shown="]", palette=False),
+    Key("fact_back", "left_curly_bracket", "Fact back", "To the fact before.", "past('fact', -1)", "replay",
         shown="{", palette=False),
-    Key("fact_on", "right_curly_bracket", "Fact on", "To the next fact.", "replay('fact', 1)", "replay",
+    Key("fact_on", "right_curly_bracket", "Fact on", "To the next fact.", "past('fact', 1)", "replay",
         shown="}", palette=False),
     # --- lists -----------------------------------------------------------------------------------------------
     Key("down", "j,down", "Down", "One line down.", "move(1)", "lists", palette=False),
@@ -143,6 +144,12 @@ KEYS: tuple[Key, ...] = (
     # --- the server's log ------------------------------------------------------------------------------------
     Key("read_again", "f5", "Read again", "Read the end of the server's log once more.", "app.server_log",
         "server_log", palette=False),
+    # --- past runs -------------------------------------------------------------------------------------------
+    Key("run_open", "enter", "Open", "Open the run as a replay; esc comes back here.", "open", "runs", palette=False),
+    Key("run_mark", "space", "Mark", "Mark the run, to compare another with it.", "mark", "runs", palette=False),
+    Key("run_compare", "c", "Compare", "Compare the marked run with the selected one, scene by scene.", "compare",
+        "runs", palette=False),
+    Key("run_close", "escape", "Back", "Go back to the deck.", "close", "runs", shown="esc", palette=False),
     # --- dialogs ---------------------------------------------------------------------------------------------
     Key("detach", "d", "Detach", "Leave; the run goes on without this terminal.", "detach", "leave", palette=False),
     Key("stop", "s", "Stop", "Stop the run: what is whole is kept, every record is written.", "stop", "leave",
@@ -170,6 +177,7 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "gpu": ("zoom", "next", "pause", "palette", "help", "leave"),
     "health": ("server_log", "down", "up", "zoom", "next", "pause", "help", "leave"),
     "log": ("log_filter", "log_follow", "down", "up", "zoom", "next", "help", "leave"),
+    "runs": ("run_open", "run_mark", "run_compare", "run_close", "down", "up", "help", "leave"),
     "scene": ("close", "attempt_before", "attempt_after", "rerun", "copy", "path", "cancel", "help", "leave"),
     "picture": ("picture_close", "frame_before", "frame_after", "beside", "help", "leave"),
 }
@@ -206,6 +214,7 @@ def together() -> Iterator[list[Key]]:
     yield [*(one for one in KEYS if one.place in ("everywhere", "replay", "scene", "lists")), *map(key, OF_SCENE)]
     yield [one for one in KEYS if one.place in ("everywhere", "replay", "server_log", "lists")]
     yield [one for one in KEYS if one.place in ("everywhere", "replay", "picture")]
+    yield [one for one in KEYS if one.place in ("everywhere", "replay", "runs", "lists")]
 
 
 def helpful(focused: str, replay: bool = False) -> list[tuple[str, list[Key]]]:
@@ -215,6 +224,8 @@ def helpful(focused: str, replay: bool = False) -> list[tuple[str, list[Key]]]:
 
 
 def _helpful(focused: str) -> list[tuple[str, list[Key]]]:
+    if focused == "runs":
+        return [("Past runs", _of("runs")), ("Moving", _of("lists")), ("Everywhere", _of("everywhere"))]
     if focused == "picture":
         return [("This picture", _of("picture")), ("Everywhere", _of("everywhere"))]
     if focused == "scene":
@@ -243,8 +254,8 @@ def names(keys: str) -> str:
 WHERE: dict[Place, str] = {
     "everywhere": "everywhere", "replay": "in a replay", "lists": "in every list", "deck": "panes",
     "scenes": "Scenes pane", "frames": "Frames pane", "health": "Health pane", "log": "Log pane", "picture": "picture",
-    "server_log": "server's log", "scene": "scene screen", "leave": "leaving", "confirm": "question",
-    "form": "rerun form", "sheet": "help",
+    "server_log": "server's log", "runs": "past runs", "scene": "scene screen", "leave": "leaving",
+    "confirm": "question", "form": "rerun form", "sheet": "help",
 }  # fmt: skip
 """Where a key holds, in words."""
 

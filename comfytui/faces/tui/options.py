@@ -10,6 +10,7 @@ from comfytui.faces.tui.palettes import DEFAULT_THEME
 
 if TYPE_CHECKING:
     from comfytui.faces.tui.gallery import Gallery
+    from comfytui.model.catalog import Catalog
 
 Leaving = Literal["detached", "stopped", "ended"]
 """How a person left: the run goes on, was told to stop, or was over already."""
@@ -36,6 +37,10 @@ class DashboardOptions:
     mouse: bool = True
     replay: bool = False
     """The feed is a recording that ends: it is shown with a slider, and no command is sent."""
+    catalog: "Catalog | None" = None
+    """Where past runs are looked over; ``None`` where there are none."""
+    browse: bool = False
+    """It begins with the past runs, and there is no run beneath them."""
     calls: Calls = field(default_factory=Calls)
     """How a person is called who is not looking."""
     gallery: "Gallery | None" = None

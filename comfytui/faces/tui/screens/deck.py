@@ -212,7 +212,7 @@ class DeckScreen(LeanScreen[None]):
         elif self.pane.terms:
             self.pane.filter("")
             self.draw_bars()
-        else:
+        elif not self.app.past.close():  # type: ignore[attr-defined]
             self.action_queue("clear_marks")
 
     def action_queue(self, doing: str) -> None:
