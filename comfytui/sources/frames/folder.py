@@ -46,6 +46,9 @@ Seen: TypeAlias = FrameSeen | FolderSeen
 Batch: TypeAlias = tuple[Seen, ...]
 
 
+SLICE = 1000
+"""How many files that were there before are looked at in one go: some milliseconds."""
+
 _OUR_OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -58,7 +61,7 @@ class Stamp(NamedTuple):
     inode: int
 
 
-def stamp(path: Path) -> Stamp | None:
+def stamp(path: Path | str) -> Stamp | None:
     """Return the stamp of the regular file at ``path`` itself (links are not followed), or ``None`` if there is none.
 
     ``lstat`` and not the folder entry: Windows brings a folder entry up to date only when the writer closes the file.
@@ -141,16 +144,32 @@ class FolderView:
         self._identity, self._looked = found, True
         return tuple(batch)
 
+    def names(self) -> tuple[list[str], list[str]] | None:
+        """Return the names that came or went since the last look, and those that were there and still are.
+
+        ``None`` when the folder has to be looked at as a whole.
+        """
+        if not self._looked or self._identity is None or identity(self._folder) != self._identity:
+            return None
+        try:
+            with os.scandir(self._folder) as entries:
+                there = {entry.name for entry in entries if entry.name.startswith(self._prefix)}
+        except OSError:
+            return None
+        known = self._known.keys()
+        return list(there ^ known), list(there & known)
+
     def _list(self) -> dict[str, Stamp]:
         with os.scandir(self._folder) as entries:
             return self._some([entry.name for entry in entries])
 
     def _some(self, names: Collection[str]) -> dict[str, Stamp]:
         found: dict[str, Stamp] = {}
+        folder = str(self._folder)  # joining a Path costs twice what the system asks for the file itself
         for name in names:
             if name.startswith(self._prefix):
                 try:
-                    seen = stamp(self._folder / name)
+                    seen = stamp(os.path.join(folder, name))  # noqa: PTH118
                 except OSError:  # it is there but cannot be asked at the moment
                     seen = self._known.get(name)
                 if seen is not None:
@@ -158,10 +177,39 @@ class FolderView:
         return found
 
 
+class Round:
+    """Looks at everything in slices, so that what events name is never long in coming; then again from the beginning.
+
+    It begins with what came or went; the files that were there before are asked slice by slice.
+    """
+
+    def __init__(self, view: FolderView) -> None:
+        self._view = view
+        self._left: list[str] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether everything was looked at since it began."""
+        return not self._left
+
+    def look(self, names: Collection[str] | None, onward: bool = True) -> Batch:
+        """Look at ``names``, and ``onward`` at the next slice; with ``None`` the round begins anew."""
+        if names is None:
+            listed = self._view.names()
+            if listed is None:
+                self._left = []
+                return self._view.look()
+            names, self._left = listed
+        ours: list[str] = []
+        if onward:
+            ours, self._left = self._left[:SLICE], self._left[SLICE:]
+        return self._view.look({*names, *ours})
+
+
 def compare(folder: Path, before: Mapping[str, Stamp], now: Mapping[str, Stamp], first: Change) -> list[FrameSeen]:
     """Return what differs between two looks, by name; a file that is only in ``now`` is reported as ``first``."""
     seen = []
-    for name in sorted(before.keys() | now.keys()):
+    for name in sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
         old, new = before.get(name), now.get(name)
         if new is None:
             change: Change = "deleted"
@@ -169,10 +217,8 @@ def compare(folder: Path, before: Mapping[str, Stamp], now: Mapping[str, Stamp],
             change = first
         elif old[2:] != new[2:]:
             change = "replaced"
-        elif old != new:
-            change = "changed"
         else:
-            continue
+            change = "changed"
         figures = new or old
         assert figures is not None
         seen.append(
