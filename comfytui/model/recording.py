@@ -2,7 +2,7 @@
 
 The state at a moment is the fold of everything up to it, and nothing else. Every :data:`STRIDE` envelopes the state is
 kept (states share what did not change), and the envelopes in between are kept as compressed lines: a step back folds
-at most that many again.
+at most that many again, and within one stretch far fewer.
 """
 
 import zlib
@@ -16,6 +16,9 @@ from comfytui.model.state import State
 STRIDE = 256
 """Envelopes between two kept states."""
 
+NEAR = 16
+"""The same within the stretch that was looked into last."""
+
 
 class Recording:
     """Envelopes in the order in which they were recorded. A position counts them: 0 is before the first."""
@@ -28,7 +31,8 @@ class Recording:
         self._moments: list[datetime] = []
         self._facts: list[int] = []
         self._read: tuple[int, list[Envelope]] = (-1, [])
-        self._found: tuple[int, State] = (0, State())
+        self._near: dict[int, State] = {}
+        """Some states of the stretch that was looked into last, by position."""
 
     def __len__(self) -> int:
         return len(self._moments)
@@ -57,12 +61,15 @@ class Recording:
         if position == len(self):
             return self._last
         stretch = position // STRIDE
-        start, state = self._found
-        if not stretch * STRIDE <= start <= position:
-            start, state = stretch * STRIDE, self._kept[stretch]
-        for envelope in self._stretch(stretch)[start - stretch * STRIDE : position - stretch * STRIDE]:
+        first = stretch * STRIDE
+        if first not in self._near:
+            self._near = {first: self._kept[stretch]}
+        start = max(place for place in self._near if place <= position)
+        state = self._near[start]
+        for place, envelope in enumerate(self._stretch(stretch)[start - first : position - first], start + 1):
             state = fold(state, envelope)
-        self._found = (position, state)
+            if (place - first) % NEAR == 0:
+                self._near[place] = state
         return state
 
     def _stretch(self, number: int) -> list[Envelope]:
