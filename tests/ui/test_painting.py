@@ -16,7 +16,7 @@ from comfytui.clock import Clock
 from comfytui.faces.tui.lean import LeanUpdate, colour_code
 from comfytui.faces.tui.mailbox import Mailbox
 from comfytui.model import events as e
-from comfytui.model.feed import CaughtUp, FeedChanged
+from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged
 from tests.ui import script
 from tests.ui.script import FixedClock
 from tests.ui.stage import COMPACT, NORMAL, WIDE, Stage, stage
@@ -151,8 +151,7 @@ async def test_a_journal_is_folded_without_painting_it_row_by_row(monkeypatch: p
             paint(shown.app, force)
 
         monkeypatch.setattr(type(shown.app), "paint", counted)
-        shown.app.mailbox = Mailbox(shown.clock)
-        shown.feed.push([*night.items, CaughtUp()])
+        shown.feed.push([AnotherRun(), *night.items, CaughtUp()])
         await shown.settle()
         assert "499 done" in shown.text()
     assert paints <= 2
