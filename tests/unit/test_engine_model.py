@@ -7,13 +7,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from comfytui.engine.asked import facts_for, refusal
 from comfytui.engine.attempt.verdict import exit_reason, final_status, telemetry_of
 from comfytui.engine.planner import TryAgain, after_attempt, allowed, finished, fulfilled, submissions
+from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, decode, encode
 from comfytui.model.failure_classes import FREE_RETRIES, TABLE, class_of
 from comfytui.model.fold import fold, fold_all
 from comfytui.model.policy import QueuePolicy
+from comfytui.model.queue import waiting
 from comfytui.model.state import Attempt, Scene, State
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, inconsistencies
 
@@ -32,7 +35,6 @@ class Run(RuleBasedStateMachine):
         self.policy = QueuePolicy(scene_retry_budget=budget, lookahead=lookahead)
         self.state, self.journal, self.at = State(), list[bytes](), T0
         self.queue: list[tuple[str, int]] = []  # what the server has, the first executes
-        self.cancelled: set[str] = set()
         self.ended: dict[str, int] = {}
         self.reopened: dict[str, int] = {}
         briefs = tuple(
@@ -92,7 +94,7 @@ class Run(RuleBasedStateMachine):
         self.follow_up(scene)
 
     def follow_up(self, scene_id: str) -> None:
-        step = after_attempt(self.scene(scene_id), self.policy, cancelled=scene_id in self.cancelled)
+        step = after_attempt(self.scene(scene_id), self.policy)
         if isinstance(step, TryAgain):
             assert not self.scene(scene_id).over
             self.tell(
@@ -101,12 +103,11 @@ class Run(RuleBasedStateMachine):
                 )
             )
             return
-        self.cancelled.discard(scene_id)
         self.ended[scene_id] = self.ended.get(scene_id, 0) + 1
         self.tell(
             e.SceneEnded(
                 scene=scene_id, best=step.best, success=step.success, meets_floor=step.meets_floor, frames=step.frames,
-                cancelled=step.cancelled,
+                cancelled=step.cancelled, skipped=step.skipped,
             )
         )  # fmt: skip
 
@@ -152,11 +153,21 @@ class Run(RuleBasedStateMachine):
         for place in list(self.queue):
             self.end(place, "lost", frames, code="prompt.lost")
 
+    def ask(self, command: c.AnyCommand) -> bool:
+        """Do what ``command`` asks as the foreman does; tell whether it was accepted."""
+        why_not = refusal(self.state, command)
+        for fact in [] if why_not else facts_for(self.state, command):
+            self.tell(fact)
+        return not why_not
+
     @precondition(lambda self: not finished(self.state))
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), how=st.sampled_from([c.Cancel, c.Skip]))
+    def give_up(self, data: st.DataObject, how: type[c.Cancel | c.Skip]) -> None:
         scene = data.draw(st.sampled_from([s for s in self.state.scenes if not s.over]))
-        self.cancelled.add(scene.id)
+        if not self.ask(how(id="give up", scenes=(scene.id,))):
+            assert how is c.Skip, "whatever is not over can be cancelled"
+            assert scene.phase != "waiting"
+            return
         if scene.phase == "waiting" and scene.attempts:
             self.follow_up(scene.id)
             return
@@ -170,11 +181,19 @@ class Run(RuleBasedStateMachine):
         scene = data.draw(st.sampled_from([s for s in self.state.scenes if s.over]))
         if self.reopened.get(scene.id, 0) < 2:
             self.reopened[scene.id] = self.reopened.get(scene.id, 0) + 1
-            self.tell(e.SceneReopened(scene=scene.id, reason="rerun by a person"))
+            assert self.ask(c.Rerun(id="rerun", scenes=(scene.id,)))
+
+    @rule(data=st.data(), by=st.integers(-3, 3))
+    def move(self, data: st.DataObject, by: int) -> None:
+        scene = data.draw(st.sampled_from(self.state.scenes))
+        before = [s.id for s in waiting(self.state)]
+        self.ask(c.Move(id="move", scenes=(scene.id,), by=by))
+        assert sorted(s.id for s in waiting(self.state)) == sorted(before)
 
     @rule(held=st.booleans())
     def hold_or_release(self, held: bool) -> None:
-        self.tell(e.QueueHeld(held=held))
+        was = self.state.run is not None and self.state.run.held
+        assert self.ask(c.Hold(id="hold") if held else c.Release(id="release")) is (held != was)
 
     @rule()
     def take_the_run_up_from_its_journal(self) -> None:
