@@ -18,6 +18,8 @@ def plain(text: str, limit: int = 4000) -> str:
     Line breaks and tabs become single spaces; more than ``limit`` characters are cut with an ellipsis. Lone
     surrogates become U+FFFD, so that the result can always be encoded.
     """
+    if len(text) <= limit and text.isprintable():  # nearly every text: nothing below would change it
+        return text
     cut = _ESCAPES.sub("", text[: limit * 4])
     cut = " ".join(cut.split()) if any(c in cut for c in "\n\r\t\x0b\x0c\x85\u2028\u2029") else cut
     kept = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in cut if _visible(c))
