@@ -1,98 +1,26 @@
 """The dashboard in a real terminal (a pty): it is left, killed and joined again, and the run does not notice."""
 
-import os
-import re
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import find_run
-from tests.e2e.command import COMMAND, comfytui, environment, story
+from tests.e2e.command import comfytui, story
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 
 if sys.platform != "win32":
-    import fcntl
-    import pty
-    import struct
-    import termios
-
-_SEQUENCES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.")
-
-
-class Terminal:
-    """A command in a terminal of 120x40, and everything it has written there."""
-
-    def __init__(self, *arguments: str, cwd: Path) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments], cwd=cwd, env=environment(TERM="xterm-256color"), stdin=slave, stdout=slave,
-            stderr=slave, start_new_session=True,
-        )  # fmt: skip
-        os.close(slave)
-        self._raw = bytearray()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self._master, 65536)
-            except OSError:  # the other end is closed
-                return
-            if not data:
-                return
-            self._raw += data
-
-    @property
-    def raw(self) -> bytes:
-        """What was written, byte for byte."""
-        return bytes(self._raw)
-
-    @property
-    def text(self) -> str:
-        """What was written, without the sequences that place and colour it."""
-        return _SEQUENCES.sub(b" ", bytes(self._raw)).decode("utf-8", "replace")
-
-    def press(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
-
-    def shows(self, text: str) -> None:
-        eventually(lambda: text in self.text, f"{text!r} was never shown; last: {self.text[-400:]!r}")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reader.join(5)
-        os.close(self._master)
-
-
-def eventually(true: Callable[[], bool], otherwise: str = "", seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
+    from tests.e2e.terminal import Opens, eventually, terminals
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+def terminal(tmp_path: Path) -> Iterator["Opens"]:
     """Opens terminals that are closed with the test."""
-    opened: list[Terminal] = []
-
-    def start(*arguments: str) -> Terminal:
-        opened.append(Terminal(*arguments, cwd=tmp_path))
-        return opened[-1]
-
-    yield start
-    for each in opened:
-        each.close()
+    with terminals(tmp_path) as start:
+        yield start
 
 
 def a_run(tmp_path: Path) -> list[str]:
@@ -103,7 +31,7 @@ def at_rest(tmp_path: Path) -> bool:
     return holder_of(find_run(tmp_path / "runs")) is None
 
 
-def test_a_dashboard_that_is_left_and_joined_again(tmp_path: Path, terminal: Callable[..., Terminal]) -> None:
+def test_a_dashboard_that_is_left_and_joined_again(tmp_path: Path, terminal: "Opens") -> None:
     first = terminal(*a_run(tmp_path))
     first.shows("executing")
     first.press("q")
@@ -124,7 +52,7 @@ def test_a_dashboard_that_is_left_and_joined_again(tmp_path: Path, terminal: Cal
     assert comfytui("attach", "--headless", cwd=tmp_path).returncode == 0
 
 
-def test_a_dashboard_that_is_killed_leaves_the_run_going(tmp_path: Path, terminal: Callable[..., Terminal]) -> None:
+def test_a_dashboard_that_is_killed_leaves_the_run_going(tmp_path: Path, terminal: "Opens") -> None:
     first = terminal(*a_run(tmp_path))
     first.shows("executing")
     first.process.kill()
@@ -135,16 +63,14 @@ def test_a_dashboard_that_is_killed_leaves_the_run_going(tmp_path: Path, termina
     assert comfytui("validate", str(find_run(tmp_path / "runs").path), cwd=tmp_path).returncode == 0
 
 
-def test_a_run_that_ends_while_it_is_watched_gives_its_exit_code(
-    tmp_path: Path, terminal: Callable[..., Terminal]
-) -> None:
+def test_a_run_that_ends_while_it_is_watched_gives_its_exit_code(tmp_path: Path, terminal: "Opens") -> None:
     watched = terminal(*a_run(tmp_path), "--frame-floor", "9", "--retry-budget", "0")
     watched.shows("exit 1")
     watched.press("q")
     assert watched.process.wait(20) == 1
 
 
-def test_a_server_is_watched_without_a_run(tmp_path: Path, terminal: Callable[..., Terminal]) -> None:
+def test_a_server_is_watched_without_a_run(tmp_path: Path, terminal: "Opens") -> None:
     watching = terminal("--server", "sim")
     watching.shows("WATCHING")
     watching.press("q")
@@ -152,9 +78,7 @@ def test_a_server_is_watched_without_a_run(tmp_path: Path, terminal: Callable[..
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_theme_that_is_none_is_told_before_anything_is_made(
-    tmp_path: Path, terminal: Callable[..., Terminal]
-) -> None:
+def test_a_theme_that_is_none_is_told_before_anything_is_made(tmp_path: Path, terminal: "Opens") -> None:
     told = terminal(*a_run(tmp_path), "--theme", "tartan")
     assert told.process.wait(20) == 2
     told.shows("The theme is not usable: 'tartan' is none of")

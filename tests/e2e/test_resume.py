@@ -229,16 +229,10 @@ def test_there_is_nothing_to_resume_where_there_is_no_run(tmp_path: Path) -> Non
 def in_terminal(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     if sys.platform == "win32":
         pytest.skip("needs a pty")
-    from tests.e2e.test_dashboard import Terminal
+    from tests.e2e.terminal import terminals
 
-    with contextlib.ExitStack() as stack:
-
-        def open_terminal(*arguments: str) -> Any:
-            terminal = Terminal(*arguments, cwd=tmp_path)
-            stack.callback(terminal.close)
-            return terminal
-
-        yield open_terminal
+    with terminals(tmp_path) as start:
+        yield start
 
 
 def test_the_dashboard_of_a_resumed_run_shows_its_end(complete: RunDir, in_terminal: Callable[..., Any]) -> None:

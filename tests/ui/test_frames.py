@@ -185,6 +185,20 @@ async def test_a_frame_that_grows_and_one_that_was_refused_are_told_of_in_words(
         assert "not taken: missing, the file is gone" in shown.text()
 
 
+async def test_a_frame_that_was_being_written_is_drawn_once_it_is_proven() -> None:
+    night = several()
+    async with stage(night, WIDE, gallery=MadeUpGallery()) as shown:
+        await shown.press("2", "enter")
+        await shown_picture(shown)
+        assert "still being written" in shown.text()
+        night.items.clear()
+        night.frame("scene-002", 3)
+        await shown.tell(night.items)
+        await shown_picture(shown)
+        assert "still being written" not in shown.text()
+        assert "▀" in shown.text()
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_frame_that_went_away(size: str, same_picture: Same) -> None:
     failure = Failure("frame.unshowable", name="a.png", why="it is not in the run folder")

@@ -1,6 +1,7 @@
 """What the keys do: the commands they send, the panes they move, the ways out."""
 
 import pytest
+from textual.events import Key as KeyPressed
 
 from comfytui.errors import Failure
 from comfytui.faces.tui.keys import FOOTERS, KEYS, PANES, key, key_table_markdown, together
@@ -234,6 +235,33 @@ async def test_typing_q_into_the_filter_leaves_nothing() -> None:
         await shown.press("slash", "q")
         assert shown.app.leaving is None
         assert shown.app.deck.scenes.filter_text == "q"
+
+
+async def test_a_filter_that_is_typed_at_once_is_no_row_of_commands() -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        order = shown.app.deck.scenes.order
+        for one in "/xrs":
+            shown.app.post_message(KeyPressed({"/": "slash"}.get(one, one), one))
+        await shown.settle()
+        assert shown.app.deck.scenes.filter_text == "xrs"
+        assert shown.app.deck.scenes.order == order
+        assert shown.feed.sent == []
+
+
+async def test_an_answer_that_is_typed_with_its_question_answers_it() -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        for one in "xy":
+            shown.app.post_message(KeyPressed(one, one))
+        await shown.settle()
+        assert [type(command) for command in shown.feed.sent] == [c.Cancel]
+
+
+async def test_a_message_on_another_screen_takes_the_one_beneath_away() -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        await shown.press("o", "enter", "y")
+        assert shown.app.screen is not shown.app.deck
+        await shown.press("escape")
+        assert not shown.app.deck.message.display
 
 
 async def test_scrolled_frames_stay_where_they_are() -> None:

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.faces.tui.actions import Actions
+from comfytui.faces.tui.bars import Message
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.mailbox import Mailbox, Urgency
 from comfytui.faces.tui.options import DashboardOptions, Leaving
@@ -66,7 +67,7 @@ class Dashboard(ThemedApp[Leaving]):
         self._due: tuple[float, Timer] | None = None
         self._painted_at = 0.0
         self._begun = False
-        self._hush: Timer | None = None
+        self._said: tuple[Message, Timer] | None = None
         self.sent: set[str] = set()
         self.set_keymap(dict(self.options.keymap))
 
@@ -193,11 +194,13 @@ class Dashboard(ThemedApp[Leaving]):
 
     def say(self, text: str, role: Role = "text") -> None:
         """Show ``text`` above the footer for a few seconds."""
-        message = getattr(self.screen, "message", self.deck.message)
+        message: Message = getattr(self.screen, "message", self.deck.message)
+        if self._said is not None:
+            self._said[1].stop()
+            if self._said[0] is not message:
+                self._said[0].hush()
         message.say(text, role)
-        if self._hush is not None:
-            self._hush.stop()
-        self._hush = self.set_timer(MESSAGE_SECONDS, message.hush, name="hush")
+        self._said = message, self.set_timer(MESSAGE_SECONDS, message.hush, name="hush")
 
     # --- commands ------------------------------------------------------------------------------------------------
 

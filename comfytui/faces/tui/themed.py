@@ -2,17 +2,17 @@
 
 from typing import TypeVar
 
-from textual.app import App
 from textual.filter import Monochrome, NoColor
 
 from comfytui.faces.tui.palettes import MONO, PALETTES
 from comfytui.faces.tui.panes.line_list import LineList
+from comfytui.faces.tui.prompt_keys import PromptApp
 from comfytui.faces.tui.themes import textual_theme
 
 Result = TypeVar("Result")
 
 
-class ThemedApp(App[Result]):
+class ThemedApp(PromptApp[Result]):
     """An app that is drawn in one of our themes, and in another when it is told so."""
 
     def __init__(self, theme: str) -> None:

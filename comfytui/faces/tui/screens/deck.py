@@ -225,4 +225,6 @@ class DeckScreen(LeanScreen[None]):
         from comfytui.faces.tui.screens.filter_input import FilterInput
 
         if not self.query(FilterInput):
-            self.mount(FilterInput(self.pane))
+            line = FilterInput(self.pane)
+            self.mount(line)
+            self.set_focus(line)  # at once: the next key is part of it

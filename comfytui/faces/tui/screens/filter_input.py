@@ -22,10 +22,6 @@ class FilterInput(Input):
         self.pane = pane
         self.cursor_blink = False  # a blinking cursor costs 2,600 bytes a second
 
-    def on_mount(self) -> None:
-        """Take the keys."""
-        self.focus()
-
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter by what is typed so far."""
         event.stop()

@@ -37,6 +37,7 @@ class PictureScreen(Screen[None]):
         self.other: int | None = None
         """The attempt beside it, if any."""
         self.view: View | None = None
+        self._drawn: list[tuple[int, str, bool, str]] = []
         self.header, self.footer, self.message = Bar("header"), Bar("footer"), Message()
         self.boxes = Horizontal(id="pictures")
 
@@ -49,12 +50,22 @@ class PictureScreen(Screen[None]):
 
     def look(self, view: View) -> None:
         """Show ``view``: the edges, and the picture once there is a run to take it from."""
-        first, self.view = self.view is None, view
+        self.view = view
         width = self.app.size.width
         self.header.write(header_line(view, width))
         self.footer.write(footer_line("picture", view, width, self._idle()))
-        if first:
-            self._show()
+        if (known := self._known()) != self._drawn:
+            self._drawn = known
+            self.run_worker(self._fill(), group="picture", exclusive=True, exit_on_error=False)
+
+    def _known(self) -> list[tuple[int, str, bool, str]]:
+        """Return of each box the attempt, the frame, whether it can be drawn, and why not: what it is drawn from."""
+        known = []
+        for number in self._numbers():
+            attempt, name = self._of(number), self._frame_of(number)
+            there = attempt is not None and any(frame.name == name for frame in attempt.frames)
+            known.append((number, name, there, "" if there else why_not(name, attempt)))
+        return known
 
     def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen lay over this one."""
@@ -105,13 +116,19 @@ class PictureScreen(Screen[None]):
     # --- showing them --------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        self.run_worker(self._fill(), group="picture", exclusive=True, exit_on_error=False)
         if self.view is not None:
             self.look(self.view)
 
+    def _numbers(self) -> list[int]:
+        return [self.attempt] if self.other is None else [self.attempt, self.other]
+
+    def _frame_of(self, number: int) -> str:
+        return (
+            self.frame if number == self.attempt else counterpart(self.frame, self._of(self.attempt), self._of(number))
+        )
+
     async def _fill(self) -> None:
-        wanted = [self.attempt] if self.other is None else [self.attempt, self.other]
-        method = self._method()
+        wanted, method = self._numbers(), self._method()
         while len(self.boxes.children) > len(wanted):
             await self.boxes.children[-1].remove()
         while len(self.boxes.children) < len(wanted):
@@ -120,8 +137,7 @@ class PictureScreen(Screen[None]):
             await self._fill_box(box, number)
 
     async def _fill_box(self, box: PictureBox, number: int) -> None:
-        attempt = self._of(number)
-        name = self.frame if number == self.attempt else counterpart(self.frame, self._of(self.attempt), attempt)
+        attempt, name = self._of(number), self._frame_of(number)
         box.head(f"{self.scene_id}, attempt {number}", place_words(name, attempt), name)
         frame = next((each for each in attempt.frames if each.name == name), None) if attempt is not None else None
         if self.gallery is None:
