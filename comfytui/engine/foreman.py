@@ -14,7 +14,7 @@ from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.attempt.driver import AttemptDriver
 from comfytui.engine.attempt.verdict import telemetry_of
 from comfytui.engine.hub import Hub
-from comfytui.engine.planner import Settle, Submission, TryAgain, after_attempt, finished, submissions
+from comfytui.engine.planner import Settle, Submission, TryAgain, after_attempt, submissions
 from comfytui.engine.server.connection import Connection
 from comfytui.engine.server.make_room import make_room
 from comfytui.errors import Failure
@@ -52,12 +52,12 @@ class Foreman:
             for scene in self._hub.state.scenes:
                 if scene.latest is not None and not scene.over and scene.phase != "waiting":
                     attempts.start_soon(self._attempt, desk, scene.id, True)
-            while not finished(self._hub.state):
+            while not self._hub.standing.finished:
                 self._end_cancelled()
-                for submission in submissions(self._hub.state, self._plan.policy):
+                for submission in submissions(self._hub.state, self._plan.policy, self._hub.standing):
                     self._plan_attempt(submission)
                     attempts.start_soon(self._attempt, desk, submission.scene)
-                if not finished(self._hub.state):
+                if not self._hub.standing.finished:
                     await self._hub.changed()
             self._resting = True  # no await between the last look and this: no command falls in between
 
@@ -73,7 +73,7 @@ class Foreman:
     def all_over(self) -> bool:
         """End the scenes that were given up while they waited; tell whether every scene is over then."""
         self._end_cancelled()
-        self._resting = finished(self._hub.state)
+        self._resting = self._hub.standing.finished
         return self._resting
 
     def _plan_attempt(self, submission: Submission) -> None:
@@ -206,9 +206,8 @@ class Foreman:
 
     def _end_cancelled(self) -> None:
         """End the scenes that were given up while they waited: nothing of theirs is on the server."""
-        for scene in self._hub.state.scenes:
-            if scene.phase != "waiting" or not self._given_up(scene):
-                continue
+        standing = self._hub.standing
+        for scene in [*standing.waiting()] if self.stopped else standing.given_up():
             if not scene.attempts:
                 self._record_unsent(scene)
             self._follow_up(scene.id)

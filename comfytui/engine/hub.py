@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from comfytui.clock import Clock
 from comfytui.engine.mailbox import Mailbox
+from comfytui.engine.standing import Standing
 from comfytui.model.envelope import Envelope
 from comfytui.model.events import AnyEvent, Fact, ServerLog, sample_key
 from comfytui.model.fold import fold
@@ -62,6 +63,7 @@ class Hub:
         self._closed = False
         self._stamped = self.state.at
         self._sync = _GroupSync(journal)
+        self._standing = Standing()
 
     def publish(self, event: AnyEvent) -> Envelope:
         """Number, stamp, journal, fold and hand on ``event``; return its envelope.
@@ -82,6 +84,11 @@ class Hub:
             self._changed.set()
             self._changed = anyio.Event()
         return envelope
+
+    @property
+    def standing(self) -> Standing:
+        """How the scenes of ``state`` stand."""
+        return self._standing.follow(self.state.scenes)
 
     async def commit(self, event: AnyEvent) -> Envelope:
         """Publish ``event`` and return once it would survive the death of the machine (write-ahead)."""

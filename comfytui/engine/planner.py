@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from comfytui.engine.standing import Standing
 from comfytui.model.best import best_attempt
 from comfytui.model.failure_classes import FREE_RETRIES, FailureClass, RetryRule, class_of, note_after, rule_of
 from comfytui.model.policy import QueuePolicy
-from comfytui.model.queue import waiting
+from comfytui.model.queue import first_of
 from comfytui.model.state import Attempt, Scene, State
 
 Changes = Mapping[FailureClass, RetryRule]
@@ -50,7 +51,7 @@ class Settle(Struct, frozen=True, kw_only=True):
     skipped: bool = False
 
 
-def submissions(state: State, policy: QueuePolicy) -> list[Submission]:
+def submissions(state: State, policy: QueuePolicy, standing: Standing | None = None) -> list[Submission]:
     """Return the attempts to submit now, in order: scenes to try again first, then the story's order, or as people
     ordered them.
 
@@ -58,14 +59,14 @@ def submissions(state: State, policy: QueuePolicy) -> list[Submission]:
     and other people's prompts still get their turn. Nothing is due while the queue is held, nor while a prompt is on
     its way to the server: two POSTs at the same time may arrive in either order, and scenes render in the story's.
     Nor while the server is away: scenes wait for it, until it has been waited for as long as it is to be.
+    ``standing`` is how the scenes of ``state`` stand, where that is known already.
     """
     if state.run is None or state.run.held or (state.server.away_since is not None and not state.server.lost):
         return []
-    phases = [scene.phase for scene in state.scenes]
-    on_server = sum(phase in ("queued", "executing") for phase in phases)
-    if "planned" in phases or on_server > policy.lookahead:
+    standing = standing or Standing(state.scenes)
+    if standing.count("planned") or standing.count("queued", "executing") > policy.lookahead:
         return []
-    return [_submission(scene) for scene in waiting(state)[:1]]
+    return [_submission(scene) for scene in first_of(state, standing.candidates())]
 
 
 def _submission(scene: Scene) -> Submission:
@@ -112,11 +113,6 @@ def shortfall(attempt: Attempt, floor: int) -> str:
     if proven == 0:
         return "no frame is proven whole"
     return f"frame count below floor ({proven}/{floor})" if proven < floor else ""
-
-
-def finished(state: State) -> bool:
-    """Tell whether every scene is over."""
-    return all(scene.over for scene in state.scenes)
 
 
 def fulfilled(state: State) -> bool:

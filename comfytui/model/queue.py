@@ -31,6 +31,13 @@ def waiting(state: State) -> list[Scene]:
     return [scene for _, scene in _turns(state)]
 
 
+def first_of(state: State, places: Sequence[int]) -> list[Scene]:
+    """Return the scene whose turn comes first of those at ``places`` (rising); nothing where there are none."""
+    count = len(state.scenes)
+    first = min(places, key=lambda place: turn_of(state.scenes[place], place, count), default=None)
+    return [] if first is None else [state.scenes[first]]
+
+
 def ahead(state: State) -> dict[str, int]:
     """Return how many scenes that have not begun come before each of them: those on the server, then those waiting."""
     sent = [scene for scene in state.scenes if scene.phase in ("planned", "queued")]

@@ -9,15 +9,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from comfytui.engine.asked import facts_for, refusal
 from comfytui.engine.attempt.verdict import exit_reason, final_status, telemetry_of
-from comfytui.engine.planner import TryAgain, after_attempt, allowed, finished, fulfilled, submissions
+from comfytui.engine.planner import TryAgain, after_attempt, allowed, fulfilled, submissions
+from comfytui.engine.standing import Standing, executions
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, decode, encode
 from comfytui.model.failure_classes import FREE_RETRIES, TABLE, class_of
 from comfytui.model.fold import fold, fold_all
 from comfytui.model.policy import QueuePolicy
-from comfytui.model.queue import waiting
-from comfytui.model.state import Attempt, Scene, State
+from comfytui.model.queue import first_of, waiting
+from comfytui.model.state import Attempt, Scene, ScenePhase, State
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, inconsistencies
 
 T0 = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
@@ -35,6 +36,7 @@ class Run(RuleBasedStateMachine):
         self.policy = QueuePolicy(scene_retry_budget=budget, lookahead=lookahead)
         self.state, self.journal, self.at = State(), list[bytes](), T0
         self.queue: list[tuple[str, int]] = []  # what the server has, the first executes
+        self._standing = Standing()
         self.ended: dict[str, int] = {}
         self.reopened: dict[str, int] = {}
         briefs = tuple(
@@ -55,6 +57,10 @@ class Run(RuleBasedStateMachine):
         envelope = Envelope(seq=self.state.seq + 1, at=self.at, run="r", event=event)
         self.journal.append(encode(envelope))
         self.state = fold(self.state, envelope)
+
+    @property
+    def standing(self) -> Standing:
+        return self._standing.follow(self.state.scenes)
 
     def scene(self, scene_id: str) -> Scene:
         found = self.state.scene(scene_id)
@@ -115,7 +121,9 @@ class Run(RuleBasedStateMachine):
 
     @rule()
     def plan(self) -> None:
-        for due in submissions(self.state, self.policy):
+        found = submissions(self.state, self.policy, self.standing)
+        assert found == submissions(self.state, self.policy)
+        for due in found:
             self.tell(
                 e.AttemptPlanned(
                     scene=due.scene, attempt=due.attempt, prompt_id=f"{due.scene}-{due.attempt}",
@@ -160,7 +168,7 @@ class Run(RuleBasedStateMachine):
             self.tell(fact)
         return not why_not
 
-    @precondition(lambda self: not finished(self.state))
+    @precondition(lambda self: not self.standing.finished)
     @rule(data=st.data(), how=st.sampled_from([c.Cancel, c.Skip]))
     def give_up(self, data: st.DataObject, how: type[c.Cancel | c.Skip]) -> None:
         scene = data.draw(st.sampled_from([s for s in self.state.scenes if not s.over]))
@@ -224,6 +232,18 @@ class Run(RuleBasedStateMachine):
             assert len(scene.attempts) <= 1 + self.policy.scene_retry_budget + scene.extra_attempts + FREE_RETRIES
 
     @invariant()
+    def how_the_scenes_stand_is_what_a_look_at_all_of_them_finds(self) -> None:
+        standing, scenes = self.standing, self.state.scenes
+        wait = [scene for scene in scenes if scene.phase == "waiting"]
+        assert standing.finished == all(scene.over for scene in scenes)
+        assert list(standing.waiting()) == wait
+        assert standing.given_up() == [scene for scene in wait if scene.given_up is not None]
+        assert first_of(self.state, standing.candidates()) == waiting(self.state)[:1]
+        assert standing.durations == sorted(seconds for scene in scenes for seconds in executions(scene))
+        for phase in get_args(ScenePhase):
+            assert standing.count(phase) == sum(scene.phase == phase for scene in scenes)
+
+    @invariant()
     def every_scene_ends_once_for_each_time_it_was_opened(self) -> None:
         for scene in self.state.scenes:
             assert self.ended.get(scene.id, 0) == self.reopened.get(scene.id, 0) + scene.over
@@ -245,14 +265,14 @@ class Run(RuleBasedStateMachine):
             return
         self.tell(e.QueueHeld(held=False))
         for _ in range(500):
-            if finished(self.state):
+            if self.standing.finished:
                 break
             self.plan()
             if self.planned():
                 self.answer_the_post("yes")
             assert self.queue, "nothing is under way, and the run is not finished"
             self.end(self.queue[0], "success", 4)
-        assert finished(self.state)
+        assert self.standing.finished
         self.every_scene_ends_once_for_each_time_it_was_opened()
         assert fulfilled(self.state) == all(s.success and s.meets_floor for s in self.state.scenes)
 

@@ -12,11 +12,11 @@ from comfytui.engine.planner import (
     TryAgain,
     after_attempt,
     allowed,
-    finished,
     fulfilled,
     shortfall,
     submissions,
 )
+from comfytui.engine.standing import Standing
 from comfytui.model.events import Frame, SceneBrief, StoryBrief
 from comfytui.model.failure_classes import FREE_RETRIES, TABLE, class_of
 from comfytui.model.policy import QueuePolicy
@@ -251,8 +251,8 @@ def test_the_best_attempt_is_the_record_of_the_scene(attempts: tuple[Attempt, ..
 
 def test_a_run_is_finished_when_every_scene_is_over_and_fulfilled_when_all_are_well() -> None:
     well = scene(phase="done", success=True, meets_floor=True)
-    assert not finished(state("done", "waiting"))
-    assert finished(state("done", "failed", "cancelled"))
+    assert not Standing(state("done", "waiting").scenes).finished
+    assert Standing(state("done", "failed", "cancelled").scenes).finished
     assert fulfilled(state("done", "done", s1=well, s2=well))
     assert not fulfilled(state("done", "done", s1=well, s2=replace(well, meets_floor=False)))
     assert not fulfilled(state("done", "done", s1=well, s2=replace(well, success=False)))

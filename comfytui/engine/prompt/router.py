@@ -166,5 +166,5 @@ class Router:
 
 def queue_depth(hub: Hub, remaining: int) -> e.QueueDepth:
     """Return who the ``remaining`` prompts of the server belong to, as far as we know our own."""
-    ours = sum(scene.phase in ("planned", "queued", "executing") for scene in hub.state.scenes)
+    ours = hub.standing.count("planned", "queued", "executing")
     return e.QueueDepth(ours=min(ours, remaining), others=max(0, remaining - ours))

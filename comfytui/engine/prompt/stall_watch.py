@@ -5,7 +5,7 @@ from collections.abc import Callable
 from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.attempt.voice import AttemptVoice
 from comfytui.engine.prompt.signals import PromptSignals
-from comfytui.engine.prompt.stalling import Silence, executions, next_stall_step, stall_limit
+from comfytui.engine.prompt.stalling import Silence, next_stall_step, stall_limit
 from comfytui.model import events as e
 from comfytui.sources.comfy.failures import TransportFailure
 
@@ -44,7 +44,7 @@ class StallWatch:
         """
         if executing_at is None or self._desk.server.away or not (self._desk.router.open or self.acted):
             return None, None
-        self._limit = stall_limit(executions(self._desk.hub.state), self._desk.policy.stall_seconds)
+        self._limit = stall_limit(self._desk.hub.standing.durations, self._desk.policy.stall_seconds)
         if self._limit is None:
             return None, None
         now = self._desk.clock.monotonic()

@@ -10,7 +10,6 @@ from math import ceil
 from msgspec import Struct
 
 from comfytui.model.events import StallWord
-from comfytui.model.state import State
 
 FLOOR = 60.0
 """Seconds of silence below which no prompt is stalled."""
@@ -41,16 +40,6 @@ def stall_limit(durations: Sequence[float], chosen: float | None) -> float | Non
 def p95(durations: Sequence[float]) -> float:
     """Return the 95th percentile of ``durations`` (nearest rank; there is at least one)."""
     return sorted(durations)[ceil(0.95 * len(durations)) - 1]
-
-
-def executions(state: State) -> list[float]:
-    """Return how many seconds the attempts of the run executed that succeeded and were not answered from a cache."""
-    return [
-        (attempt.execution_ended_at - attempt.executing_at).total_seconds()
-        for scene in state.scenes
-        for attempt in scene.attempts
-        if attempt.status in ("success", "partial") and attempt.executing_at and attempt.execution_ended_at
-    ]
 
 
 class Silence(Struct, frozen=True, kw_only=True):
