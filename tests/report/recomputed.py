@@ -75,6 +75,21 @@ def nearest_rank(values: list[float], percent: int) -> float:
     return next(each for each in sorted(values) if sum(v <= each for v in values) * 100 >= percent * len(values))
 
 
+PARTS = ("queue", "execute", "save", "collect")
+
+
+def spread(values: list[float]) -> dict[str, float | int]:
+    return {
+        "count": len(values), "least": min(values), "p50": nearest_rank(values, 50), "p95": nearest_rank(values, 95),
+        "most": max(values),
+    }  # fmt: skip
+
+
+def exit_code(folder: Path) -> int:
+    code: int = journal(folder)[-1]["event"]["exit_code"]
+    return code
+
+
 def fields_present(told: dict[str, Any]) -> int:
     count = 0
     for name in TELEMETRY:

@@ -77,14 +77,15 @@ def sweep_plan(stage: Stage, url: str, scenes: int = 3, least: int = 10, **more:
 async def report_folder(stage: Stage) -> Path:
     """Return the folder of a sweep of ten runs of three scenes, cut once in its middle, with its report."""
     stage.policy = QueuePolicy(scene_retry_budget=1, post_execution_timeout_seconds=2)
-    small = {name: Slot("1", name) for name in ("width", "height")}
-    axes = tuple(Axis(name=name, target="input", place=place, values=(48,)) for name, place in small.items())
+    sizes = {"width": (48, 64), "height": (48,)}
+    axes = tuple(Axis(name=name, target="input", place=Slot("1", name), values=told) for name, told in sizes.items())
     async with stage.simulator(*FAULTS, speed=Speed(sampling_step=0.05, save_frame=0.5)) as simulator:
-        sweep, plan = sweep_plan(stage, simulator.url, axes=axes)
+        sweep, plan = sweep_plan(stage, simulator.url, least=5, axes=axes)
         assert await swept(stage, plan, sweep, stop_before=4) == 130
         assert not read_progress(sweep).ended
         assert await swept(stage, plan, sweep) == 0
-    report = report_on([sweep.path], stage.clock.now(), title=sweep.sweep_id, gate=GATE)
+    baseline = sweep.run(read_progress(sweep).runs[0].run_id).path
+    report = report_on([sweep.path], stage.clock.now(), title=sweep.sweep_id, baseline=baseline, gate=GATE)
     write_report(report, sweep.path)
     return sweep.path
 
@@ -98,6 +99,9 @@ async def test_every_figure_follows_from_the_run_folders(stage: Stage, tmp_path:
     scenes = [scene for _, scene in records]
     assert len(scenes) == 30
     _scenes_and_runs(told, runs, records)
+    _rows(told, runs, records)
+    _cells(told, runs, records)
+    _changes(told, [(run, scene) for run, scene in records if run == runs[0]])
     _durations(told, records)
     _telemetry(told, scenes)
     _vram(told, scenes)
@@ -130,25 +134,115 @@ def _scenes_and_runs(told: dict[str, Any], runs: list[Path], records: list[tuple
     ]
     for name in ("scene-001", "scene-002", "scene-003"):
         frames = sorted(scene["FrameCount"] for scene in scenes if scene["SceneId"] == name)
-        spread = told["frames"][name]
-        assert (spread["least"], spread["most"], spread["count"]) == (frames[0], frames[-1], 10)
-        assert spread["p50"] == again.nearest_rank(frames, 50)
+        assert told["frames"][name] == again.spread(frames)
     reasons = [scene["Telemetry"]["HistoryExitReason"] for scene in scenes]
     assert told["exit_reasons"] == again.counted(reasons)
     assert told["statuses"] == again.counted([scene["Telemetry"]["ExecutionStatus"] for scene in scenes])
     assert len(told["statuses"]) > 1
 
 
+Records = list[tuple[Path, dict[str, Any]]]
+
+
+def _well(scene: dict[str, Any]) -> bool:
+    return bool(scene["Success"] and scene["MeetsFrameFloor"])
+
+
+def _rows(told: dict[str, Any], runs: list[Path], records: Records) -> None:
+    """Hold the row of each run and of each scene to its own folder."""
+    for row, run in zip(told["runs"], runs, strict=True):
+        own = [scene for its, scene in records if its == run]
+        opened = next(line for line in again.journal(run) if line["event"]["type"] == "run_opened")
+        assert (row["run_id"], row["dir"], row["origin"]) == (run.name, str(run), "comfytui")
+        assert again.moment(row["started_at"]) == again.moment(opened["at"])
+        assert row["values"] == opened["event"]["sweep"]["values"]
+        assert (row["planned"], row["recorded"], row["well"]) == (3, len(own), row["exit_code"] == 0)
+        assert row["scenes_well"] == sum(map(_well, own))
+        assert row["requeued"] == sum(scene["AttemptsRun"] > 1 for scene in own)
+    for row, (run, scene) in zip(told["scenes"], records, strict=True):
+        telemetry, gpu = scene["Telemetry"], scene["Telemetry"]["GPU"]
+        assert (row["run_id"], row["scene"]) == (run.name, scene["SceneId"])
+        assert (row["success"], row["meets_floor"]) == (scene["Success"], scene["MeetsFrameFloor"])
+        assert (row["frames"], row["floor"], row["attempts"]) == (
+            scene["FrameCount"], scene["FrameFloor"], scene["AttemptsRun"],
+        )  # fmt: skip
+        assert (row["exit_reason"], row["status"]) == (telemetry["HistoryExitReason"], telemetry["ExecutionStatus"])
+        assert row["seconds"] == telemetry["DurationSeconds"]
+        assert again.moment(row["started_at"]) == again.moment(telemetry["QueueStart"])
+        assert again.moment(row["ended_at"]) == again.moment(telemetry["QueueEnd"])
+        assert row["fallback_notes"] == telemetry["System"]["FallbackNotes"]
+        assert (row["gpu"], row["gpu_index"], row["server"]) == (gpu["Name"], gpu["Index"], scene["Server"])
+        assert (row["vram_before_mb"], row["vram_after_mb"]) == (gpu["VramBeforeMB"], gpu["VramAfterMB"])
+        error = telemetry["ExecutionError"]
+        assert row["error"] == (error["Message"] if error else scene["Errors"][0] if scene["Errors"] else None)
+
+
+def _cells(told: dict[str, Any], runs: list[Path], records: Records) -> None:
+    """Hold the figures of each combination of the matrix to the runs that had it."""
+    given = {run: again.journal(run)[0]["event"]["sweep"]["values"] for run in runs}
+    assert [cell["values"] for cell in told["cells"]] == [
+        {"width": "48", "height": "48"}, {"width": "64", "height": "48"},
+    ]  # fmt: skip
+    for cell in told["cells"]:
+        its = [run for run in runs if given[run] == cell["values"]]
+        scenes = [scene for run, scene in records if run in its]
+        assert len(its) == 5
+        _rate(cell["runs"], sum(again.exit_code(run) == 0 for run in its), 5)
+        _rate(cell["scenes"], sum(map(_well, scenes)), 15)
+        assert cell["seconds"] == again.spread([scene["Telemetry"]["DurationSeconds"] for scene in scenes])
+
+
+def _changes(told: dict[str, Any], before: Records) -> None:
+    """Hold the comparison to the run that is the baseline."""
+    scenes = [scene for _, scene in before]
+    seconds = [scene["Telemetry"]["DurationSeconds"] for scene in scenes]
+    split = [again.parts(run, scene) for run, scene in before]
+    known = {part: [value for each in split if (value := each[part]) is not None] for part in again.PARTS}
+    by_end = sorted(scenes, key=lambda scene: again.moment(scene["Telemetry"]["QueueEnd"]))
+    after = [mb for scene in by_end if (mb := scene["Telemetry"]["GPU"]["VramAfterMB"]) is not None]
+    then: dict[str, float] = {
+        "success": sum(map(_well, scenes)) / 3,
+        "runs": float(again.exit_code(before[0][0]) == 0),
+        "requeues": sum(scene["AttemptsRun"] > 1 for scene in scenes) / 3,
+        "telemetry": sum(again.fields_present(scene["Telemetry"]) for scene in scenes) / (3 * again.FIELDS),
+        "fallbacks": sum(len(scene["Telemetry"]["System"]["FallbackNotes"]) for scene in scenes),
+        **{f"p{percent}": again.nearest_rank(seconds, percent) for percent in (50, 95)},
+        **{
+            f"{part}.p{percent}": again.nearest_rank(known[part], percent)
+            for part in again.PARTS
+            for percent in (50, 95)
+            if known[part]
+        },
+        "vram": again.median_of_slopes(after),
+    }
+    now: dict[str, float] = {
+        **{name: told[where]["rate"] for name, where in (
+            ("success", "scene_success"), ("runs", "run_success"), ("requeues", "requeued"), ("telemetry", "telemetry"),
+        )},
+        "fallbacks": sum(told["fallback_notes"].values()),
+        **{name: told["seconds"][name] for name in ("p50", "p95")},
+        **{f"{part}.{mark}": told["parts"][part][mark] for part in again.PARTS for mark in ("p50", "p95")},
+        "vram": told["vram"][0]["after_slope_mb"],
+    }  # fmt: skip
+    assert told["baseline"].endswith(before[0][0].name)
+    assert [change["name"] for change in told["changes"]] == list(now)
+    for change in told["changes"]:
+        was, its = then.get(change["name"]), now[change["name"]]
+        assert change["now"] == its
+        assert change["then"] == (None if was is None else pytest.approx(was, abs=1e-3))
+        if was and abs(was) > 0.01:
+            assert change["ratio"] == pytest.approx(its / was, rel=0.1)
+        else:
+            assert was is not None or change["ratio"] is None
+
+
 def _durations(told: dict[str, Any], records: list[tuple[Path, dict[str, Any]]]) -> None:
-    seconds = [scene["Telemetry"]["DurationSeconds"] for _, scene in records]
-    for percent in (50, 95):
-        assert told["seconds"][f"p{percent}"] == again.nearest_rank(seconds, percent)
+    assert told["seconds"] == again.spread([scene["Telemetry"]["DurationSeconds"] for _, scene in records])
     split = [again.parts(run, scene) for run, scene in records]
     for part in ("queue", "execute", "save", "collect"):
         known = [value for each in split if (value := each[part]) is not None]
         assert told["parts"][part]["count"] == len(known) > 0
-        for percent in (50, 95):
-            assert told["parts"][part][f"p{percent}"] == pytest.approx(again.nearest_rank(known, percent), abs=1e-3)
+        assert told["parts"][part] == pytest.approx(again.spread(known), abs=1e-3)
     for each, (_, scene) in zip(told["scenes"], records, strict=True):
         assert each["scene"] == scene["SceneId"]
         whole = sum(value or 0.0 for value in each["parts"].values())
