@@ -23,6 +23,9 @@ if sys.platform != "win32":
 Size = tuple[int, int]
 """Columns and lines."""
 
+BEAT = 0.05
+"""Seconds between two readings of a slow terminal."""
+
 _MODE = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 _KITTY_KEYS = re.compile(rb"\x1b\[([<>])[0-9;]*u")
 _LINE_WRAP, _CURSOR = 7, 25
@@ -42,6 +45,8 @@ class Terminal:
             stderr=slave, start_new_session=True,
         )  # fmt: skip
         os.close(slave)
+        self.bytes_a_second: int | None = None
+        """As much is read at most; ``None``: all at once."""
         self._raw = bytearray()
         self._screen = pyte.Screen(columns, lines)
         self._stream, self._reading = pyte.ByteStream(self._screen), threading.Lock()
@@ -50,8 +55,11 @@ class Terminal:
 
     def _read(self) -> None:
         while True:
+            slow = self.bytes_a_second
+            if slow is not None:
+                time.sleep(BEAT)
             try:
-                data = os.read(self.master, 65536)
+                data = os.read(self.master, 65536 if slow is None else max(1, int(slow * BEAT)))
             except OSError:  # the other end is closed
                 return
             if not data:

@@ -2,19 +2,23 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
+from textual.app import App
 from textual.geometry import Region
 from textual.widget import Widget
 
 from comfytui.clock import Clock
 from comfytui.faces.tui.lean import LeanUpdate, colour_code
 from comfytui.faces.tui.mailbox import Mailbox
+from comfytui.faces.tui.pace import CROWDED
 from comfytui.model import events as e
 from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged
 from tests.ui import script
@@ -103,6 +107,57 @@ async def test_pause_stops_painting_while_the_data_goes_on() -> None:
         assert "13/25" in shown.text()
         assert "19/20" in shown.text()
         assert "PAUSED" not in shown.text()
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], "SimpleQueue[str]"]:
+    """Gives a stage a terminal that takes nothing but what is taken out of the queue before it."""
+
+    def stuck(shown: Stage) -> "SimpleQueue[str]":
+        pieces: SimpleQueue[str] = SimpleQueue()
+        pieces.put("a picture that the terminal has no room for")
+        monkeypatch.setattr(shown.app._driver, "_writer_thread", SimpleNamespace(_queue=pieces), raising=False)
+        return pieces
+
+    return stuck
+
+
+async def test_a_terminal_that_is_behind_gets_fewer_pictures_and_then_the_present_one(
+    monkeypatch: pytest.MonkeyPatch, unread: Callable[[Stage], "SimpleQueue[str]"]
+) -> None:
+    night = script.running()
+    async with stage(night, NORMAL) as shown:
+        drawn: list[str] = []
+        monkeypatch.setattr(shown.app, "post_display_hook", lambda: drawn.append(shown.line("scene-005")))
+        pieces = unread(shown)
+        night.items.clear()
+        await shown.tell(night.progress("scene-005", 18).items)
+        await shown.tell(night.frame("scene-005", 13, 2).progress("scene-005", 19).items)
+        await shown.press("j", "k")
+        assert drawn == []
+        assert shown.app.mailbox.state.progress["scene-005"].value == 19
+        pieces.get()
+        await shown.settle()
+        assert len(drawn) == 1
+        assert "19/20" in drawn[0]
+
+
+async def test_where_the_queue_is_crowded_a_whole_screen_waits_too(
+    monkeypatch: pytest.MonkeyPatch, unread: Callable[[Stage], "SimpleQueue[str]"]
+) -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        pieces = unread(shown)
+        written: list[object] = []
+        monkeypatch.setattr(App, "_display", lambda _app, _screen, drawn: written.append(drawn) if drawn else None)
+        for _ in range(CROWDED):
+            pieces.put("more of them")
+        await shown.press("question_mark", "escape", "enter", "escape")
+        assert written == []
+        assert shown.app.screen is shown.app.deck, "the keys go on"
+        while not pieces.empty():
+            pieces.get()
+        await shown.settle()
+        assert written != []
 
 
 async def test_what_lies_beneath_a_question_rests_and_catches_up() -> None:

@@ -22,6 +22,7 @@ from comfytui.faces.tui.mailbox import Mailbox, Urgency
 from comfytui.faces.tui.options import DashboardOptions, Leaving
 from comfytui.faces.tui.orders import Orders
 from comfytui.faces.tui.outside import Outside
+from comfytui.faces.tui.pace import unwritten
 from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.past import Past
 from comfytui.faces.tui.replay import PLAY_EVERY, ReplayMailbox
@@ -179,9 +180,10 @@ class Dashboard(ThemedApp[Leaving]):
         view = self.view()
         if (force or not self.paused) and isinstance(self.screen, Viewing):
             self.screen.look(view)
-        self.outside.entitle(view)
-        news, self.mailbox.news = self.mailbox.news, []
-        self.outside.call(news)
+        if not unwritten(self):
+            self.outside.entitle(view)
+            news, self.mailbox.news = self.mailbox.news, []
+            self.outside.call(news)
         answers, self.mailbox.answers = self.mailbox.answers, []
         for answer in answers:
             self.actions.answered(answer)

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.style import Style
 from textual._compositor import ChopsUpdate, Compositor
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 
 from comfytui.faces.tui.layout import too_small
+from comfytui.faces.tui.pace import PacedScreen
 
 Result = TypeVar("Result")
 
@@ -59,7 +59,7 @@ class LeanCompositor(Compositor):
         return None if update is None else LeanUpdate(update.chops, update.spans, update.chop_ends)
 
 
-class LeanScreen(Screen[Result]):
+class LeanScreen(PacedScreen[Result]):
     """A screen that writes lean partial updates, and is not painted anew because another pane has the keys."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)

@@ -7,15 +7,15 @@ into a filter would be taken for commands.
 
 from typing import TypeVar
 
-from textual.app import App
 from textual.events import Event, Key
 
+from comfytui.faces.tui.pace import PacedApp
 from comfytui.faces.tui.panes.line_list import LineList
 
 Result = TypeVar("Result")
 
 
-class PromptApp(App[Result]):
+class PromptApp(PacedApp[Result]):
     """An app that runs what a key is bound to before it looks at the next, unless something is typed into."""
 
     async def on_event(self, event: Event) -> None:

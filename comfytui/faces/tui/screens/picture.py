@@ -6,13 +6,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.screen import Screen
 
 from comfytui.faces.tui.bars import Bar, Message, header_line
 from comfytui.faces.tui.drawing import Method, method_for, why_words
 from comfytui.faces.tui.footer import footer_line
 from comfytui.faces.tui.gallery import Gallery
 from comfytui.faces.tui.keys import bindings
+from comfytui.faces.tui.pace import PacedScreen
 from comfytui.faces.tui.panes.figures import file_size
 from comfytui.faces.tui.screens.picture_box import PictureBox
 from comfytui.faces.tui.view import Resumed, View
@@ -24,7 +24,7 @@ _VIA = {"disk": "from disk", "http": "over HTTP"}
 NO_GALLERY = "There is no run folder here to read frames from: this is a server that is watched, not a run."
 
 
-class PictureScreen(Screen[None]):
+class PictureScreen(PacedScreen[None]):
     """Header, one box or two, footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("picture")

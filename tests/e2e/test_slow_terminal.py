@@ -1,0 +1,67 @@
+"""A terminal that reads a kilobyte a second: the run does not notice, the keys go on, and no old picture is kept."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from comfytui.clock import system_clock
+from comfytui.model.envelope import Envelope
+from comfytui.records import journal
+from tests.bench.dashboard import scripted
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
+
+if sys.platform != "win32":
+    from tests.e2e.terminal import Opens, eventually, terminals
+
+SLOW, WATCHED, LATE = 1000, 6.0, 3.0
+
+
+@pytest.fixture
+def opens(tmp_path: Path) -> Iterator["Opens"]:
+    with terminals(tmp_path) as start:
+        yield start
+
+
+def told(run: Path) -> list[Envelope]:
+    return list(journal.read(run / "events.jsonl"))
+
+
+def shown_at(text: str) -> int:
+    """Return the seconds since the run began that the header tells."""
+    told = re.search(r"scenes +(\d+):(\d\d)", text)
+    assert told is not None, text
+    return 60 * int(told[1]) + int(told[2])
+
+
+def test_a_slow_terminal_gets_fewer_pictures_and_then_the_present(tmp_path: Path, opens: "Opens") -> None:
+    with scripted(tmp_path / "runs", 40) as folder:
+        run = Path(folder)
+        began = told(run)[0].at
+        seat = opens("attach", folder)
+        seat.shows("executing")
+        before, seat.bytes_a_second = told(run), SLOW
+        taken, since = len(seat.raw), time.monotonic()
+        eventually(lambda: time.monotonic() - since > WATCHED)
+        late = behind(began, seat.text)
+        after, read = told(run), len(seat.raw) - taken
+        seat.press("?")
+        seat.bytes_a_second = None
+        seat.shows("Mark the scene")
+        seat.press("\x1b")
+        seat.shows_no_more("Mark the scene")
+        eventually(lambda: behind(began, seat.text) < LATE, lambda: seat.text, seconds=LATE)
+        print(f"{late:.1f} s behind while {read} bytes were read in {WATCHED} s")
+        assert after[-1].seq - before[-1].seq > WATCHED, "two facts a second, as before"
+        seat.press("q")
+        assert seat.process.wait(10) == 0
+        assert seat.left_on == []
+
+
+def behind(began: datetime, text: str) -> float:
+    return (system_clock().now() - began).total_seconds() - shown_at(text)
