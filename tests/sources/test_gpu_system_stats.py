@@ -66,6 +66,8 @@ def test_the_figures_of_a_sample_are_memory_only_and_never_ram() -> None:
 def test_the_system_part_is_kept_with_plain_texts() -> None:
     stats = {"system": {"os": "posix\x1b[31m", "ram_total": 5, "argv": ["main.py", "--cpu\n"], "x": {"y\0": None}}}
     assert system_of(stats) == {"os": "posix", "ram_total": 5, "argv": ["main.py", "--cpu"], "x": {"y": None}}
+    again = system_of(json.loads(json.dumps(stats)))
+    assert again is not None and again["argv"][0] is system_of(stats)["argv"][0]  # type: ignore[index]
     assert system_of({"system": "posix"}) is None
     assert system_of({}) is None
 

@@ -1,6 +1,7 @@
 """What ComfyUI's ``/system_stats`` says about devices (0.3.64 and 0.8.0): the first to be asked, wherever it runs."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,19 +54,22 @@ def figures_of(stats: Mapping[str, Any]) -> tuple[GpuFigures, ...]:
 
 
 def system_of(stats: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the ``system`` part of a decoded reply with its texts made plain, or ``None`` when there is none."""
+    """Return the ``system`` part of a decoded reply with its texts made plain, or ``None`` when there is none.
+
+    Two of them are kept of every attempt and say nearly the same: their texts are shared (interned).
+    """
     system = stats.get("system")
     return _plain_object(system, _DEEPEST) if isinstance(system, Mapping) else None
 
 
 def _plain_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    return {plain(str(key)): _plain(item, depth - 1) for key, item in list(value.items())[:_WIDEST]}
+    return {sys.intern(plain(str(key))): _plain(item, depth - 1) for key, item in list(value.items())[:_WIDEST]}
 
 
 def _plain(value: Any, depth: int) -> Any:
     """Return ``value`` with every text made plain; what is nested too deeply, or is no JSON value, becomes ``None``."""
     if isinstance(value, str):
-        return plain(value)
+        return sys.intern(plain(value))
     if isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if depth and isinstance(value, (list, tuple)):
