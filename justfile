@@ -32,7 +32,7 @@ faults *args:
 real $COMFYTUI_TEST_SERVER *args:
     {{ python }} -m pytest -m real_server tests/e2e tests/conformance {{ args }}
 
-# Benchmarks, all but the dashboard's or those that are named (just bench overhead --json)
+# Benchmarks, all but the long story's and the dashboard's, or those that are named (just bench scale --json)
 bench *args:
     {{ python }} -m tests.bench {{ args }}
 

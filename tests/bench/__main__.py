@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from tests.bench.table import Table, as_json, as_text, machine
 
-NAMES = ("overhead", "completion", "journal", "registry", "watcher", "imports", "dashboard")
-IN_A_TERMINAL = ("dashboard",)
-"""Those that are only run when they are named: they need a pty, and a quiet machine."""
+NAMES = ("overhead", "completion", "start", "journal", "registry", "watcher", "imports", "scale", "dashboard")
+WHEN_NAMED = ("scale", "dashboard")
+"""Those that are only run when they are named: one takes many minutes, one needs a pty and a quiet machine."""
 ON_A_SERVER = ("overhead", "completion")
 """Those that can be run on a real ComfyUI of this machine instead of the simulator."""
 
@@ -19,12 +19,12 @@ def main(arguments: Sequence[str], only: str | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     if only is None:
         parser.add_argument(
-            "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all but {', '.join(IN_A_TERMINAL)}"
+            "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all but {', '.join(WHEN_NAMED)}"
         )
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     parser.add_argument("--server", metavar="URL", help=f"a ComfyUI of this machine ({', '.join(ON_A_SERVER)})")
     given = parser.parse_args(arguments)
-    names = [only] if only else given.names or [name for name in NAMES if name not in IN_A_TERMINAL]
+    names = [only] if only else given.names or [name for name in NAMES if name not in WHEN_NAMED]
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
     if not given.json:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from comfytui.records import journal
 from tests.e2e.command import COMMAND, environment
 
 PATIENCE = 120.0
+LOOK_EVERY = 0.2
+"""Seconds between two looks at a running command."""
 READY = "ComfyUI simulator ready at "
 
 Json = dict[str, Any]
@@ -61,28 +63,50 @@ def server(given: str | None, scratch: Path) -> Iterator[str]:
 
 
 def render(
-    url: str, folder: Path, *, workflow: Json, scenes: int, frames: int, keyframe: Path | None = None
+    url: str,
+    folder: Path,
+    *,
+    workflow: Json,
+    scenes: int,
+    frames: int,
+    keyframe: Path | None = None,
+    watch: Callable[[int], None] | None = None,
+    patience: float = PATIENCE,
 ) -> Rendered:
     """Render ``scenes`` scenes of ``frames`` frames with ``comfytui run --headless`` in ``folder``, which is made.
 
-    Raises ``RuntimeError`` when the run does not end with exit code 0: then there is nothing to measure.
+    ``watch`` is called with the process id every :data:`LOOK_EVERY` seconds while it runs, for ``patience`` seconds at
+    most. Raises ``RuntimeError`` when the run does not end with exit code 0: then there is nothing to measure.
     """
     folder.mkdir(parents=True)
-    story, graph = folder / "story.json", folder / "workflow.json"
+    story, graph, told = folder / "story.json", folder / "workflow.json", folder / "told.txt"
     graph.write_text(json.dumps(workflow), encoding="utf-8")
     scene = {"prompt": "a lighthouse", "expectedFrames": frames} | ({"keyframePath": str(keyframe)} if keyframe else {})
     story.write_text(json.dumps({"storyId": "bench", "scenes": [scene] * scenes}), encoding="utf-8")
     command = [*COMMAND, "run", str(story), "--server", url, "--workflow", str(graph), "--headless"]
     began = time.time()
-    done = subprocess.run(
+    with told.open("wb") as out, subprocess.Popen(
         [*command, "--runs-dir", str(folder / "runs")], env=environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+        stdout=out, stderr=out,
+    ) as process:  # fmt: skip
+        code = _ended(process, watch, began + patience)
     ended = time.time()
-    if done.returncode != 0:
-        raise RuntimeError(f"the run ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    if code != 0:
+        raise RuntimeError(f"the run ended with {code}: {told.read_text(encoding='utf-8')[-4000:]}")
     (run,) = (folder / "runs").glob("2*")
     return Rendered(began, ended, list(journal.read(run / "events.jsonl")))
+
+
+def _ended(process: "subprocess.Popen[bytes]", watch: Callable[[int], None] | None, until: float) -> int | None:
+    """Return the exit code; ``None`` when it had not ended at the time ``until``, and was killed."""
+    while time.time() < until:
+        try:
+            return process.wait(timeout=LOOK_EVERY if watch else until - time.time())
+        except subprocess.TimeoutExpired:
+            if watch is not None:
+                watch(process.pid)
+    process.kill()
+    return None
 
 
 def ask(url: str, path: str, body: Json | None = None) -> Any:

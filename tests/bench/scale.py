@@ -1,0 +1,83 @@
+"""A long story at the simulator's full speed: scenes a second, memory, the journal, and whether the end costs more.
+
+Scenes of one small frame, so that nearly all of the time is the runner's and the simulator's own. What the last scenes
+cost over the first ones tells whether anything grows with the scenes that are over.
+"""
+
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+
+from comfytui.model import events as e
+from tests.bench.rendering import Json, Rendered, render, run_alone, server
+from tests.bench.table import Figure, Table
+
+SCENES, SLICE = 10_000, 100
+PATIENCE = 900.0
+SETTLED = 0.02
+"""The share of the scenes after which the runner has everything in memory that it needs for the first ones."""
+
+WORKFLOW: Json = {
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 64, "height": 64, "batch_size": "__FRAME_COUNT__", "color": "__SEED__"},
+    },
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "__SCENE_PREFIX__"}},
+}
+
+
+class Memory:
+    """The resident memory of a process as time goes by, and the CPU it used: epoch seconds, bytes, seconds of CPU."""
+
+    def __init__(self) -> None:
+        self.looks: list[tuple[float, int, float]] = []
+
+    def look(self, pid: int) -> None:
+        """Take down how the process ``pid`` stands now; nothing when it has just ended."""
+        try:
+            process = psutil.Process(pid)
+            used = process.cpu_times()
+            self.looks.append((time.time(), process.memory_info().rss, used.user + used.system))
+        except psutil.NoSuchProcess:
+            return
+
+    def at(self, moment: float) -> tuple[float, int, float]:
+        """Return the look nearest to ``moment``."""
+        return min(self.looks, key=lambda look: abs(look[0] - moment))
+
+
+def measure(scenes: int = SCENES) -> Table:
+    """Render a story of ``scenes`` scenes and look at the runner meanwhile."""
+    memory = Memory()
+    with tempfile.TemporaryDirectory(prefix="comfytui-bench-") as scratch, server(None, Path(scratch)) as url:
+        folder = Path(scratch) / "long"
+        rendered = render(url, folder, workflow=WORKFLOW, scenes=scenes, frames=1, watch=memory.look, patience=PATIENCE)
+        (journal,) = (folder / "runs").glob("2*/events.jsonl")
+        size = journal.stat().st_size
+    return Table(f"A story of {scenes:,} scenes at full speed", _figures(rendered, memory, scenes, size))
+
+
+def _figures(rendered: Rendered, memory: Memory, scenes: int, size: int) -> list[Figure]:
+    began = next(fact.at.timestamp() for fact in rendered.facts if isinstance(fact.event, e.AttemptPlanned))
+    ends = [began, *(fact.at.timestamp() for fact in rendered.facts if isinstance(fact.event, e.SceneEnded))]
+    slices = [after - before for before, after in pairwise(ends[::SLICE])]
+    early, late = memory.at(ends[int(SETTLED * scenes)]), memory.at(ends[-1])
+    between = (1 - SETTLED) * scenes
+    return [
+        Figure(f"last {SLICE} scenes / first {SLICE}", slices[-1] / slices[0], most=1.1),
+        Figure("memory of the runner a scene", (late[1] - early[1]) / between / 1000, "kB", most=2),
+        Figure("memory of the runner in the end", late[1] / 1e6, "MB"),
+        Figure("scenes a second", scenes / (ends[-1] - ends[0]), "/s"),
+        Figure("CPU of the runner a scene", 1000 * (late[2] - early[2]) / between, "ms"),
+        Figure("journal a scene", size / scenes / 1000, "kB"),
+        Figure("facts a scene", len(rendered.facts) / scenes, ""),
+        Figure("command start to first intent", began - rendered.began, "s"),
+        Figure("last scene's end to command end", rendered.ended - ends[-1], "s"),
+    ]
+
+
+if __name__ == "__main__":
+    run_alone("scale")
