@@ -7,17 +7,23 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
+
+from comfytui.faces.tui.panes.picture import Picture
 from tests.bench.rendering import run_alone, server
 from tests.bench.table import Figure, Table, quantile
-from tests.bench.terminal import Terminal, terminal
+from tests.bench.terminal import COLUMNS, ROWS, Terminal, terminal
 from tests.e2e.command import COMMAND, environment
+from tests.ui import script
+from tests.ui.stage import WIDE, stage
 
 FEW, MANY = 200, 10_000
 SETTLE, WATCHED = 3.0, 8.0
-STARTS, KEYS = 3, 30
+STARTS, KEYS, RESIZES, FILLS = 3, 30, 3, 5
 
 HELLO = """
 from textual.app import App
@@ -38,6 +44,7 @@ def measure() -> Table:
             figures = [*_starts(run), *_running(run)]
         with scripted(folder / "many", MANY) as run:
             figures += _many(run)
+        figures.append(anyio.run(_fill))
         with server(None, folder) as url:
             figures += _idle(url)
     return Table("The dashboard in a terminal of 120x40", figures)
@@ -65,11 +72,14 @@ def attached(run: str, *flags: str) -> contextlib.AbstractContextManager[Termina
 
 
 def _starts(run: str) -> list[Figure]:
-    """Compare first paints, in turns, so that a busy moment hits both alike."""
-    ours, hello, cpu, leaving = [], [], [], []
+    """Compare first paints, in turns, so that a busy moment hits both alike; one start before them compiles."""
+    with attached(run) as program:
+        program.first_shows(Path(run).name)
+    ours, hello, cpu, bare_cpu, leaving = [], [], [], [], []
     for _ in range(STARTS):
         with terminal([sys.executable, "-c", HELLO]) as program:
             hello.append(program.first_shows("Hello, world"))
+            bare_cpu.append(program.cpu)
             program.leave("q")
         with attached(run) as program:
             ours.append(program.first_shows(Path(run).name))
@@ -79,6 +89,7 @@ def _starts(run: str) -> list[Figure]:
     first, bare = quantile(ours, 0.5), quantile(hello, 0.5)
     return [
         Figure("attach / Textual hello world: first paint", first / bare, most=1.6),
+        Figure("attach / Textual hello world: CPU until then", quantile(cpu, 0.5) / quantile(bare_cpu, 0.5)),
         Figure("attach: first paint", 1000 * first, "ms"),
         Figure("attach: CPU until then", 1000 * quantile(cpu, 0.5), "ms", most=400),
         Figure("attach: leaving", 1000 * quantile(leaving, 0.5), "ms", most=700),
@@ -90,14 +101,17 @@ def _running(run: str) -> list[Figure]:
         program.first_shows(Path(run).name)
         program.watch(SETTLE)
         written, share = program.watch(WATCHED)
+        sizes = [program.resize(*size) for size in ((80, 24), (COLUMNS, ROWS)) * RESIZES]
     with attached(run, "--ssh") as program:
         program.first_shows(Path(run).name)
         program.watch(SETTLE)
         spared, _ = program.watch(WATCHED)
+    resized = [times[1] for times in sizes if times]
     return [
         Figure(f"running, {FEW} scenes: bytes", written, "B/s", most=3000),
         Figure(f"running, {FEW} scenes: CPU", 100 * share, "% of a core", most=3),
         Figure(f"running, {FEW} scenes, --ssh: bytes", spared, "B/s", most=1000),
+        Figure("another size: to quiet, p50", 1000 * quantile(resized, 0.5), "ms", most=150),
     ]
 
 
@@ -114,9 +128,23 @@ def _many(run: str) -> list[Figure]:
         Figure(f"{MANY:,} scenes, running: key to first byte, p50", 1000 * quantile(first, 0.5), "ms", most=10),
         Figure(f"{MANY:,} scenes, running: key to first byte, p95", 1000 * quantile(first, 0.95), "ms", most=30),
         Figure(f"{MANY:,} scenes, running: key to quiet, p95", 1000 * quantile(quiet, 0.95), "ms", most=40),
-        Figure(f"{MANY:,} scenes, running: page down or up to quiet, p95", 1000 * quantile(page, 0.95), "ms"),
+        Figure(f"{MANY:,} scenes, running: page down or up to quiet, p95", 1000 * quantile(page, 0.95), "ms", most=20),
         Figure(f"{MANY:,} scenes: memory of the dashboard", memory, "MB", most=75),
     ]
+
+
+async def _fill() -> Figure:
+    """Fill the queue with :data:`MANY` scenes, in this process: from the view to the painted screen."""
+    times = []
+    async with stage(script.Script().opened(MANY).caught_up(), WIDE) as shown:
+        for _ in range(FILLS):
+            shown.app.deck.scenes.show(Picture(lines=()))
+            await shown.settle()
+            began = time.perf_counter()
+            shown.app.paint(force=True)
+            await shown.pilot.pause()
+            times.append(time.perf_counter() - began)
+    return Figure(f"{MANY:,} scenes: to fill the queue", 1000 * quantile(times, 0.5), "ms", most=300)
 
 
 def _idle(url: str) -> list[Figure]:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -52,6 +53,16 @@ class Terminal:
         """Return seconds from a key to the first byte and to quiet; ``None`` when nothing came of it."""
         began = time.perf_counter()
         os.write(self._master, keys.encode())
+        return self._answered(began, patience)
+
+    def resize(self, columns: int, rows: int) -> tuple[float, float] | None:
+        """Return the same from a change of size."""
+        began = time.perf_counter()
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
+        return self._answered(began, patience=1.0)
+
+    def _answered(self, began: float, patience: float) -> tuple[float, float] | None:
         first = last = 0.0
         while (now := time.perf_counter()) - began < patience and not (first and now - last >= QUIET):
             if self._read(QUIET):

@@ -11,8 +11,12 @@ COMMAND = [sys.executable, "-m", "comfytui"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment without settings of the person who runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMFYTUI_", "SCENE_", "LOCAL_"))}
+    """Return an environment without settings of the person who runs the tests.
+
+    The program is compiled once and not at every start, as where it is installed.
+    """
+    others = ("COMFYTUI_", "SCENE_", "LOCAL_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, "PYTHONPATH": str(ROOT), "COMFYTUI_CONFIG": "", **more}
 
 

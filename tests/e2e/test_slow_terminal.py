@@ -1,4 +1,4 @@
-"""A terminal that reads a kilobyte a second: the run does not notice, the keys go on, and no old picture is kept."""
+"""A terminal that reads a kilobyte a second, as over a bad line: the run does not notice, and it shows the present."""
 
 import re
 import sys
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 if sys.platform != "win32":
     from tests.e2e.terminal import Opens, eventually, terminals
 
-SLOW, WATCHED, LATE = 1000, 6.0, 3.0
+SLOW, WATCHED = 1000, 6.0
+LATE = 5.0
+"""Seconds that the screen may be behind: two of them are the beat of a dashboard that is told to be sparing."""
 
 
 @pytest.fixture
@@ -43,21 +45,20 @@ def test_a_slow_terminal_gets_fewer_pictures_and_then_the_present(tmp_path: Path
     with scripted(tmp_path / "runs", 40) as folder:
         run = Path(folder)
         began = told(run)[0].at
-        seat = opens("attach", folder)
+        seat = opens("attach", folder, "--ssh")
         seat.shows("executing")
         before, seat.bytes_a_second = told(run), SLOW
         taken, since = len(seat.raw), time.monotonic()
         eventually(lambda: time.monotonic() - since > WATCHED)
         late = behind(began, seat.text)
         after, read = told(run), len(seat.raw) - taken
-        seat.press("?")
+        assert late < LATE, f"while {read} bytes were read"
+        assert after[-1].seq - before[-1].seq > WATCHED, "two facts a second, as before"
+        seat.does("?", "Mark the scene")
         seat.bytes_a_second = None
-        seat.shows("Mark the scene")
         seat.press("\x1b")
         seat.shows_no_more("Mark the scene")
-        eventually(lambda: behind(began, seat.text) < LATE, lambda: seat.text, seconds=LATE)
-        print(f"{late:.1f} s behind while {read} bytes were read in {WATCHED} s")
-        assert after[-1].seq - before[-1].seq > WATCHED, "two facts a second, as before"
+        eventually(lambda: behind(began, seat.text) < LATE, lambda: seat.text)
         seat.press("q")
         assert seat.process.wait(10) == 0
         assert seat.left_on == []
