@@ -113,6 +113,19 @@ def test_a_round_begins_with_what_came_or_went_and_asks_the_others_in_slices(tmp
     }
 
 
+def test_a_round_asks_the_files_first_that_were_written_last(tmp_path: Path) -> None:
+    for number in range(SLICE + 5):
+        (tmp_path / f"s_{number:05}").touch()
+        os.utime(tmp_path / f"s_{number:05}", (number, number))
+    view = FolderView(tmp_path)
+    view.look()
+    (tmp_path / f"s_{SLICE + 4:05}").write_bytes(b"grown")
+    (tmp_path / "s_00000").write_bytes(b"grown")
+    round_ = Round(view)
+    assert changes(round_.look(None)) == [(f"s_{SLICE + 4:05}", "changed")]
+    assert changes(round_.look(())) == [("s_00000", "changed")] and round_.over
+
+
 def test_a_round_of_a_folder_that_was_exchanged_looks_at_all_of_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()

@@ -145,7 +145,7 @@ class FolderView:
         return tuple(batch)
 
     def names(self) -> tuple[list[str], list[str]] | None:
-        """Return the names that came or went since the last look, and those that were there and still are.
+        """Return the names that came or went since the last look, and those that stayed, last written first.
 
         ``None`` when the folder has to be looked at as a whole.
         """
@@ -157,7 +157,7 @@ class FolderView:
         except OSError:
             return None
         known = self._known.keys()
-        return list(there ^ known), list(there & known)
+        return list(there ^ known), sorted(there & known, key=lambda name: self._known[name].mtime_ns, reverse=True)
 
     def _list(self) -> dict[str, Stamp]:
         with os.scandir(self._folder) as entries:
@@ -180,7 +180,8 @@ class FolderView:
 class Round:
     """Looks at everything in slices, so that what events name is never long in coming; then again from the beginning.
 
-    It begins with what came or went; the files that were there before are asked slice by slice.
+    It begins with what came or went; the files that were there before are asked slice by slice, and those that were
+    written last come first: they are the ones that may still grow.
     """
 
     def __init__(self, view: FolderView) -> None:
