@@ -134,6 +134,11 @@ async def taken_up(stage: Stage, runner: Runner, simulator: Simulator) -> Play:
     return play
 
 
+def facts_of(state: State) -> tuple[object, ...]:
+    """Return what facts alone make: of samples the journal has only some."""
+    return (state.seq, state.run, state.scenes, state.notes)
+
+
 @pytest.mark.parametrize("phase", ["waiting", "planned", "executing", "collecting"])
 async def test_a_cancel_that_was_accepted_is_carried_out_though_the_runner_was_killed(stage: Stage, phase: str) -> None:
     """Whatever the scene was doing: it is taken off the server, ends cancelled, and is not rendered again."""
@@ -151,7 +156,7 @@ async def test_a_cancel_that_was_accepted_is_carried_out_though_the_runner_was_k
     assert touched(outcome) <= {outcome.attempt(number).prompt_id}
     assert outcome.attempt(number).queued_at is None or number == 1
     again = await taken_up(stage, runner, simulator)
-    assert again.outcome.state == outcome.state, "there is nothing left to do"
+    assert facts_of(again.outcome.state) == facts_of(outcome.state), "there is nothing left to do"
 
 
 async def test_skip_and_order_survive_the_runner(stage: Stage) -> None:

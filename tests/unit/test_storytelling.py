@@ -238,8 +238,8 @@ def test_a_provider_is_what_settings_say() -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ([], "either a STORY or --story-llm"),
-        (["story.json", "--story-llm"], "either a STORY or --story-llm"),
+        ([], "either a STORY, --story-llm, or --from RUN"),
+        (["story.json", "--story-llm"], "either a STORY, --story-llm, or --from RUN"),
         (["story.json", "--idea", "a fox"], "--scenes and --idea belong to --story-llm"),
         (["story.json", "--scenes", "4"], "--scenes and --idea belong to --story-llm"),
     ],
