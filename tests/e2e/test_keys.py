@@ -1,11 +1,14 @@
 """An evening at the dashboard of a real demo, in a pty: driven by keys, and read as a person reads the screen."""
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from comfytui.records.lock import holder_of
 from comfytui.records.rundir import find_run
 from tests.e2e.command import comfytui
 
@@ -21,6 +24,9 @@ ESCAPE, ENTER = "\x1b", "\r"
 def opens(tmp_path: Path) -> Iterator["Opens"]:
     with terminals(tmp_path) as start:
         yield start
+    for held in (tmp_path / "runs").glob("2*"):  # where the test failed, a runner still waits
+        if (runner := holder_of(find_run(tmp_path / "runs", held.name))) is not None:
+            os.kill(runner.pid, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 15)], ids=["120x40", "60x15"])
