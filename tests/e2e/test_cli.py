@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> Non
 
 
 def test_lines_import_no_textual_and_a_past_run_no_http(tmp_path: Path) -> None:
-    assert not modules_after(tmp_path, "demo", "--headless", "--workflow", "smoke") & {"textual"}
+    assert not modules_after(tmp_path, "demo", "--headless", "--workflow", "smoke") & {"textual", "rich"}
     assert not modules_after(tmp_path, "attach", "--headless") & {"textual", "rich", "httpx", "httpx_ws", "pynvml"}
     assert not modules_after(tmp_path, "validate", "runs") & {"textual", "httpx"}
     assert not modules_after(tmp_path, "report", "runs") & {"textual", "httpx", "matplotlib"}
