@@ -24,7 +24,6 @@ from comfytui.settings import load
 ORDERS = ("rerun", "cancel", "skip", "move", "hold", "release", "stop")
 ANSWER_SECONDS = 30.0
 """In which a runner answers; it does so at once, once it has read what it is asked."""
-LATEST = "latest"
 
 
 def ask_run(name: str, order: str, scenes: Sequence[str], flags: Mapping[str, Any]) -> int:
@@ -36,7 +35,7 @@ def ask_run(name: str, order: str, scenes: Sequence[str], flags: Mapping[str, An
     settings = load(flags, os.environ, Path.cwd())
     failed, ticket = bool(flags.get("failed")), uuid.uuid4().hex
     command = command_for(order, tuple(scenes), flags, ticket)
-    run = find_run(settings.runs_dir, None if name == LATEST else name)
+    run = find_run(settings.runs_dir, name)
     import anyio
 
     answer = anyio.run(functools.partial(_answer, run, command, system_clock(), failed=failed))

@@ -299,14 +299,17 @@ def is_run(path: Path) -> bool:
     return any(file.is_file() for file in (run.journal, run.plan, run.metadata))
 
 
-def find_run(runs_dir: Path, wanted: str | Path | None = None) -> RunDir:
-    """Return the run that is ``wanted``: a run id under ``runs_dir``, the path of a run folder, or ``None``.
+LATEST = "latest"
 
-    ``None`` is the latest: the one that ``latest-run.json`` names, else the newest folder. Raises ``Failure``
+
+def find_run(runs_dir: Path, wanted: str | Path | None = None) -> RunDir:
+    """Return the run that is ``wanted``: a run id under ``runs_dir``, the path of a run folder, ``latest``, or ``None``.
+
+    ``latest`` and ``None`` are the one that ``latest-run.json`` names, else the newest folder. Raises ``Failure``
     ``run.not_found``.
     """
     runs = runs_dir.absolute()
-    if wanted is None:
+    if wanted is None or wanted == LATEST:
         found = _latest(runs)
         place = runs
     else:

@@ -85,7 +85,7 @@ def test_a_run_is_found_by_id_by_path_and_as_the_latest(tmp_path: Path) -> None:
     assert find_run(tmp_path, str(first.path)) == first
     assert find_run(tmp_path) == second
     point_to(first)
-    assert find_run(tmp_path) == first
+    assert find_run(tmp_path) == find_run(tmp_path, "latest") == first
     assert list_runs(tmp_path) == [second, first]
 
 
@@ -118,7 +118,7 @@ def test_without_a_usable_pointer_the_newest_folder_is_the_latest(tmp_path: Path
     assert find_run(tmp_path) == newest
 
 
-@pytest.mark.parametrize("wanted", [None, "20260301-235958", "no/such", "nul\0byte", "x" * 5000])
+@pytest.mark.parametrize("wanted", [None, "latest", "20260301-235958", "no/such", "nul\0byte", "x" * 5000])
 def test_a_run_that_is_not_there_is_a_failure(tmp_path: Path, wanted: str | None) -> None:
     with pytest.raises(Failure) as told:
         find_run(tmp_path / "runs", wanted)
