@@ -275,6 +275,11 @@ def _prose(sentence: str) -> str:
     return re.sub(r"\{(\w+)(?:![rs])?\}", r"*\1*", sentence).replace("<", "&lt;").replace("|", "\\|")
 
 
+def _ended_once(sentence: str) -> str:
+    """Return ``sentence`` without the full stop after words that already ended: ``did you mean x?.``"""
+    return sentence[:-1] if sentence.endswith(("?.", "!.", "..")) else sentence
+
+
 class Failure(Exception):
     """A failure that a user can meet: ``code``, the sentences ``what`` and ``remedy``, and the ``exit_code``."""
 
@@ -283,7 +288,7 @@ class Failure(Exception):
         clean = {name: plain(word) if isinstance(word, str) else word for name, word in words.items()}
         self.code = code
         self.words = clean
-        self.what = entry.what.format(**clean)
+        self.what = _ended_once(entry.what.format(**clean))
         self.remedy = entry.remedy.format(**clean)
         self.exit_code = entry.exit_code
         super().__init__(self.what)

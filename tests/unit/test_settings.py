@@ -224,6 +224,7 @@ def test_the_file_is_held_to_its_keys(text: str, said: str, tmp_path: Path) -> N
     fault = failure(from_file, path)
     assert fault.code == "config.value"
     assert said.format(file=path) in fault.what
+    assert not fault.what.endswith(("?.", ".."))
     assert "abc" not in str(fault)
 
 
