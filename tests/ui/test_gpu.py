@@ -45,6 +45,13 @@ async def test_plain(more: dict[str, object], same_picture: Same) -> None:
         same_picture(shown)
 
 
+async def test_old_readings_do_not_begin_two_minutes_ago() -> None:
+    async with stage(leaking().wait(200).pulse().caught_up(), WIDE) as shown:
+        assert "3 min ago" in shown.text()
+        assert "2 min before" in shown.text()
+        assert "2 min ago" not in shown.text()
+
+
 async def test_a_slope_that_may_be_chance_is_not_told() -> None:
     async with stage(leaking(scenes=4), WIDE) as shown:
         assert "leak" not in shown.text()

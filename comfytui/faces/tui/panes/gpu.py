@@ -161,8 +161,9 @@ def _spark(
 def _axis(view: View, width: int) -> Line:
     newest = view.state.gpu[-1].at
     behind = view.now - newest
-    present = "now" if behind.total_seconds() < STALE else f"{age(behind)} ago"
-    past, rule, last = axis(width, "2 min ago", present, view.glyphs.across)
+    fresh = behind.total_seconds() < STALE
+    past, present = ("2 min ago", "now") if fresh else ("2 min before", f"{age(behind)} ago")
+    past, rule, last = axis(width, past, present, view.glyphs.across)
     return ((" " * LABEL + past, "faint"), (rule, "rule"), (last, "faint"))
 
 
