@@ -303,7 +303,7 @@ LATEST = "latest"
 
 
 def find_run(runs_dir: Path, wanted: str | Path | None = None) -> RunDir:
-    """Return the run that is ``wanted``: a run id under ``runs_dir``, the path of a run folder, ``latest``, or ``None``.
+    """Return the run that is ``wanted``: a run id under ``runs_dir``, a run folder's path, ``latest``, or ``None``.
 
     ``latest`` and ``None`` are the one that ``latest-run.json`` names, else the newest folder. Raises ``Failure``
     ``run.not_found``.
