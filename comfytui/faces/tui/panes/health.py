@@ -58,6 +58,20 @@ def socket_words(server: Server) -> tuple[str, Role]:
     return (f"{words}: {safe(server.socket_why)}" if server.socket_why and server.socket != "open" else words), role
 
 
+def line_words(view: View) -> tuple[tuple[str, Role], tuple[str, Role]]:
+    """Return how HTTP and the socket stand; in the past tense where nobody asks the server any more."""
+    server = view.state.server
+    http, socket = http_words(server, view.until), socket_words(server)
+    run = view.state.run
+    if view.lane.live is not False and (run is None or run.ended_at is None or run.observing):
+        return http, socket
+    if server.answering is not False and server.latency is not None:
+        http = (http[0].replace("answers", "answered"), "dim")
+    if server.socket != "unknown":
+        socket = (f"was {socket[0]}", "dim")
+    return http, socket
+
+
 def queue_words(server: Server) -> str:
     """Return what waits on the server: prompts of ours and of others."""
     if server.ours is None:
@@ -93,8 +107,9 @@ def lines(view: View, width: int) -> list[Line]:
     version = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI, version unknown"
     rows += _row("server", version if server.reached else "not reached yet", "text", width)
     rows += _row("address", safe(server.url) or "not known", "text", width)
-    rows += _row("http", *http_words(server, view.until), width)
-    rows += _row("socket", *socket_words(server), width)
+    http, socket = line_words(view)
+    rows += _row("http", *http, width)
+    rows += _row("socket", *socket, width)
     rows += _row("queue", queue_words(server), "text", width)
     frames = {"disk": "read from disk", "http": "fetched over HTTP"}.get(server.frames_by or "", "not known yet")
     rows += _row("frames", frames, "text", width)
@@ -114,12 +129,12 @@ def short_lines(view: View, width: int) -> list[Line]:
     server = view.state.server
     name = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI"
     waiting = f"queue {queue_words(server)}"
-    socket, role = socket_words(server)
+    http, (socket, role) = line_words(view)
     frames = {"disk": "frames on disk", "http": "frames by HTTP"}.get(server.frames_by or "", "")
     role_now = _gravity(server)
     rows: list[Line] = [((part, role_now),) for part in wrap(safe(server.trouble), width)] if server.trouble else []
     rows += [((part, "text"),) for part in wrap(safe(server.remedy), width)] if server.remedy else []
-    rows.append(join([((name, "text"),), (http_words(server, view.until),)]))
+    rows.append(join([((name, "text"),), (http,)]))
     rows.append(join([((f"socket {socket}", role),), ((waiting, "text"),)]))
     rows.append(
         join([((frames, "dim"),) if frames else BLANK, (("managed" if server.managed else "external", "dim"),)])
