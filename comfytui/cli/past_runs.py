@@ -24,16 +24,16 @@ UNKNOWN = "-"
 
 def list_past(flags: Mapping[str, Any]) -> int:
     """Print the runs that ``flags`` ask for, the newest first, and return 0. Raises ``Failure`` ``runs.age``."""
-    since = flags.get("since")
+    since, runs_dir = flags.get("since"), _runs_dir(flags)
     now = system_clock().now()
     entries = choose(
-        list_entries(_runs_dir(flags)), failed=bool(flags.get("failed")), story=flags.get("story"),
+        list_entries(runs_dir), failed=bool(flags.get("failed")), story=flags.get("story"),
         since=now - age(since) if since else None,
     )  # fmt: skip
     if flags.get("as_json"):
         lines: Iterable[str] = (json_line(run=_told(entry)) for entry in entries)
     else:
-        lines = table(HEAD, [row(entry) for entry in entries]) if entries else ["No such runs."]
+        lines = table(HEAD, [row(entry) for entry in entries]) if entries else [f"No such runs in {runs_dir}."]
     click.echo("\n".join(lines), nl=bool(entries) or not flags.get("as_json"))
     return 0
 

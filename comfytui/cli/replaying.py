@@ -8,8 +8,10 @@ from typing import Any
 
 from comfytui.cli.faces import chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.clock import system_clock
+from comfytui.engine.planner import checked, fulfilled
 from comfytui.errors import Failure
 from comfytui.link.replay import ReplayFeed
+from comfytui.model.state import State
 from comfytui.records.recorded import Recorded, RecordedArchive, RecordedFolder
 from comfytui.records.rundir import RunDir, find_run
 from comfytui.settings import load
@@ -18,7 +20,8 @@ from comfytui.settings import load
 def replay_run(name: str | None, flags: Mapping[str, Any]) -> int:
     """Show the record of the run called ``name``: an id, a folder, a zip, or the latest. Return 0.
 
-    In lines: its exit code, 1 where it tells of no end. Raises ``Failure`` ``run.not_found``, ``journal.unreadable``,
+    In lines: its exit code, 1 where it tells of no end; an archive is packed just before the run's last word, so that
+    its code is worked out from what that word rests on. Raises ``Failure`` ``run.not_found``, ``journal.unreadable``,
     ``archive.unreadable``.
     """
     settings = load(flags, os.environ, Path.cwd())
@@ -36,7 +39,15 @@ def replay_run(name: str | None, flags: Mapping[str, Any]) -> int:
 
     formatter = formatter_for(face, clock)
     code = anyio.run(functools.partial(follow, feed.items(), formatter, Printer(to_stdout), while_read=True))
-    return code if formatter.state.run is not None else 1
+    return _packed_code(formatter.state, code)
+
+
+def _packed_code(state: State, told: int) -> int:
+    """Return the code of a run that was archived: ``told`` where its end is, else what its end rests on."""
+    run = state.run
+    if run is None or run.exit_code is not None or run.settled_at is None or run.validated is None:
+        return told if run is not None else 1
+    return 0 if run.validated and fulfilled(state) and checked(state) else 1
 
 
 def recorded_as(name: str | None, runs_dir: Path) -> Recorded:

@@ -45,6 +45,7 @@ def test_it_is_rendered_again_with_the_same_pictures(archive: Path, tmp_path: Pa
     assert pictures(run.path) == before
     assert (run.story / "story.toml").is_file()
     told = comfytui("replay", "--json", str(archive), cwd=tmp_path)
+    assert told.returncode == 0, "it went well, though its archive was packed before its last word"
     events = [json.loads(line).get("event", {}).get("type") for line in told.stdout.splitlines()]
     assert events[0] == "run_opened"
     assert events.count("scene_ended") == 2

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from comfytui.model import events as e
 from comfytui.records.rundir import RunDir
 from tests.records.scripted import Script, brief
 
@@ -57,3 +58,28 @@ def play_well(run: Script) -> None:
     run.attempt("scene-002", 2, reads=("error", "pending", "success"), notes=(note,))
     run.end("scene-002")
     run.settle()
+
+
+@pytest.fixture(scope="session")
+def ended_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a good run that came to its end."""
+    run = Script(tmp_path_factory.mktemp("ended"), [brief(1), brief(2)])
+    play_well(run)
+    run.publish(e.RunEnded(outcome="finished", exit_code=0))
+    run.publish(e.RunValidated(passed=True, findings=()))
+    run.close()
+    return run.run.path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Return an empty folder for runs."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def ended(ended_folder: Path, runs: Path) -> Callable[[str], RunDir]:
+    """Return a maker of runs that ended, by their ids, under ``runs``."""
+    return lambda name: RunDir(shutil.copytree(ended_folder, runs / name))

@@ -24,31 +24,9 @@ from comfytui.records.registry.index import NAME, list_entries
 from comfytui.records.registry.pruning import Pruned, judge, prune
 from comfytui.records.rundir import RunDir
 from tests.records.conftest import play_well
-from tests.records.scripted import Script, brief
+from tests.records.scripted import Script
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def ended_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = Script(tmp_path_factory.mktemp("ended"), [brief(1), brief(2)])
-    play_well(run)
-    run.publish(e.RunEnded(outcome="finished", exit_code=0))
-    run.publish(e.RunValidated(passed=True, findings=()))
-    run.close()
-    return run.run.path
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def ended(ended_folder: Path, runs: Path) -> Callable[[str], RunDir]:
-    return lambda name: RunDir(shutil.copytree(ended_folder, runs / name))
 
 
 def names(entries: Sequence[RunEntry]) -> list[str]:
