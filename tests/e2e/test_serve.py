@@ -139,6 +139,9 @@ async def test_only_the_link_of_the_moment_lets_anybody_in(rendered: Path) -> No
                 assert (await browser.get("/ws", headers=upgrade)).status_code == 403
         async with httpx.AsyncClient(base_url=served.origin, trust_env=False) as late:
             assert (await late.get(served.links[0])).status_code == 403, "a link is good once"
+            odd = "comfytui_session=\u00e9".encode()
+            assert (await late.get("/", headers=[(b"Cookie", odd)])).status_code == 403
+            assert (await late.get("/?token=%ED%A0%80")).status_code == 403
         await until(lambda: len(served.links) == 2)
         assert served.dashboards() == []
 

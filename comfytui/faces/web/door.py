@@ -47,7 +47,7 @@ class Door:
             raise refused("This address is not one that the dashboard is served at.")
         if "token" in request.query:
             return self._admitted(request.query["token"])
-        if not any(hmac.compare_digest(request.cookies.get(COOKIE, ""), session) for session in self._sessions):
+        if not any(_same(request.cookies.get(COOKIE, ""), session) for session in self._sessions):
             raise refused("Open the link that `comfytui serve` printed last.")
         if request.path == "/ws" and request.headers.get("Origin") != f"{request.scheme}://{request.host}":
             raise refused("The dashboard talks to its own page only.")
@@ -59,7 +59,7 @@ class Door:
 
     def _admitted(self, token: str) -> web.Response:
         """Change ``token`` for a session: once, and then it is void."""
-        if not self._token or not hmac.compare_digest(token.encode(), self._token.encode()):
+        if not self._token or not _same(token, self._token):
             raise refused("This link was used before, or is not one of this server. Open the one it printed last.")
         session = secrets.token_urlsafe(32)
         self._sessions.add(session)
@@ -67,6 +67,11 @@ class Door:
         response = web.Response(status=303, headers={"Location": "/"})
         response.set_cookie(COOKIE, session, httponly=True, samesite="Strict", path="/")
         return response
+
+
+def _same(given: str, secret: str) -> bool:
+    """Compare in a time that tells nothing; what was ``given`` may be any text, surrogates too."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 async def dress(_request: web.Request, response: web.StreamResponse) -> None:
