@@ -5,6 +5,7 @@ from textual.events import Key as KeyPressed
 
 from comfytui.errors import Failure
 from comfytui.faces.tui.keys import FOOTERS, KEYS, PANES, key, key_table_markdown, together
+from comfytui.faces.tui.screens.picture import PictureScreen
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.feed import CaughtUp, FeedChanged
@@ -246,6 +247,15 @@ async def test_a_filter_that_is_typed_at_once_is_no_row_of_commands() -> None:
         assert shown.app.deck.scenes.filter_text == "xrs"
         assert shown.app.deck.scenes.order == order
         assert shown.feed.sent == []
+
+
+@pytest.mark.parametrize("to_frames", ["2", "tab"])
+async def test_enter_that_is_typed_with_the_number_of_a_pane_is_for_that_pane(to_frames: str) -> None:
+    async with stage(script.running(), WIDE) as shown:
+        shown.app.post_message(KeyPressed(to_frames, None if to_frames == "tab" else to_frames))
+        shown.app.post_message(KeyPressed("enter", "\r"))
+        await shown.settle()
+        assert isinstance(shown.app.screen, PictureScreen)
 
 
 async def test_an_answer_that_is_typed_with_its_question_answers_it() -> None:

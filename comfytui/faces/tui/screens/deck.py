@@ -150,7 +150,7 @@ class DeckScreen(LeanScreen[None]):
         """Give the keys to the pane ``name`` and see that it is visible."""
         self.ground.plan.focused = name
         self.ground.follow_plan()
-        self.panes[name].focus(scroll_visible=False)
+        self.set_focus(self.panes[name], scroll_visible=False)  # at once: the next key is for that pane
         self.draw_bars()
 
     def next_pane(self, by: int) -> None:
