@@ -46,6 +46,10 @@ REGISTRY: dict[str, Entry] = {
         "The keyframe {path} cannot be sent to the server: {why}.",
         "Check that you may read the file and that it is an image.",
     ),
+    "story.server_tags": Entry(
+        "No server has the tags that scene {scene!r} asks for: {tags}.",
+        "Give a server these `tags` under [[servers]], or take them out of the scene's `serverTags`.",
+    ),
     "story.unwritten": Entry("The story cannot be written to {file}: {why}.", "Choose another path for --out."),
     "llm.unhealthy": Entry(
         "The language model at {url} is not well: {why}.",

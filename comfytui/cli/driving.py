@@ -5,6 +5,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,21 +30,29 @@ from comfytui.model.commands import AnyCommand, Stop
 from comfytui.model.plan import RunPlan, ServerPlan
 from comfytui.records.rundir import RunDir, read_plan
 from comfytui.settings.secrets import headers_of, token_of
-from comfytui.settings.server_table import env_in
+from comfytui.settings.servers_table import env_for, headers_in
 
 Reason = Literal["run", "resume", "rerun"]
 Telling = Callable[[HubFeed], Coroutine[Any, Any, None]]
 
 
-def credentials(server: ServerPlan | None = None) -> Credentials:
-    """Return the secrets of the environment, and those for starting ``server`` from the configuration that it names.
+def credentials(*servers: ServerPlan) -> Credentials:
+    """Return the secrets of the environment, and those of ``servers`` from the configuration that they name.
 
-    Raises ``Failure`` ``config.value`` or ``config.unreadable``.
+    A server that has headers of its own is sent those alone. Raises ``Failure`` ``config.value`` or
+    ``config.unreadable``.
     """
-    file = server.env_file if server is not None else None
-    return Credentials(
-        token=token_of(os.environ), headers=headers_of(os.environ), server_env=env_in(Path(file)) if file else {}
-    )
+    common = Credentials(token=token_of(os.environ), headers=headers_of(os.environ))
+    own = {server.name: found for server in servers if (found := _own(server, common)) is not common}
+    return own[""] if set(own) == {""} else replace(common, own=own)
+
+
+def _own(server: ServerPlan, common: Credentials) -> Credentials:
+    headers = headers_in(Path(server.headers_file), server.url, os.environ) if server.headers_file else None
+    env = env_for(Path(server.env_file), server.url) if server.env_file else {}
+    if headers is not None:
+        return Credentials(headers=headers, server_env=env)
+    return replace(common, server_env=env) if env else common
 
 
 def drive_in_foreground(
@@ -61,7 +70,7 @@ def drive_in_foreground(
     the run in good order, the second leaves at once (130). Raises ``Failure`` as :class:`Runner` does.
     """
 
-    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server), metrics_port=metrics_port)
+    driving = Driving(run, plan, reason, system_clock(), credentials(*plan.servers), metrics_port=metrics_port)
     code = anyio.run(driving.drive, in_lines(formatter, printer), printer.close)
     if printer.busy:  # a reader that never reads would keep the interpreter from leaving
         os._exit(code)
@@ -86,7 +95,7 @@ def drive_detached(run_dir: Path, reason: Reason, metrics_port: int | None = Non
     """Drive the run in ``run_dir`` for faces that join over the link; return the exit code. Raises ``Failure``."""
     run = RunDir(run_dir.absolute())
     plan = read_plan(run)
-    driving = Driving(run, plan, reason, system_clock(), credentials(plan.server), metrics_port=metrics_port)
+    driving = Driving(run, plan, reason, system_clock(), credentials(*plan.servers), metrics_port=metrics_port)
     return anyio.run(driving.drive, None, lambda: None)
 
 

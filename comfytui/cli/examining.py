@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from comfytui.cli.driving import credentials
-from comfytui.cli.planning import order_story, scenes_of, server_plan
+from comfytui.cli.planning import order_story, scenes_of, server_plans
 from comfytui.cli.storytelling import provider_of
 from comfytui.cli.terminal import terminal
 from comfytui.clock import system_clock
@@ -61,7 +61,7 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
         return
     workflow, scenes = _ordered(story, settings, tell)
     patient = Patient(
-        server=server_plan(settings, "instant"),
+        server=server_plans(settings, "instant")[0],
         workflow=workflow,
         scenes=scenes,
         runs_dir=settings.runs_dir,

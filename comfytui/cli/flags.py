@@ -69,7 +69,17 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
     if setting.kind == "switch":
         return click.option(f"{setting.flag}/--no-{setting.flag[2:]}", setting.name, default=None, help=setting.help)
     default = f" [{setting.default}]" if setting.default else ""
+    if setting.kind == "server":
+        return click.option(
+            setting.flag, setting.name, metavar=setting.metavar, multiple=True, callback=_one_or_more,
+            help=setting.help + default,
+        )  # fmt: skip
     return click.option(setting.flag, setting.name, metavar=setting.metavar, default=None, help=setting.help + default)
+
+
+def _one_or_more(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
+    """Return a flag that may be given several times as the others are: ``None``, its text, or all of its texts."""
+    return given if len(given) > 1 else next(iter(given), None)
 
 
 def _decorated(options: Iterable[Callable[[Any], Any]]) -> Callable[[Command], Command]:

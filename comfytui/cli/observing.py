@@ -50,5 +50,5 @@ def _in_dashboard(settings: Settings, face: Face, clock: Clock) -> int:
 
 def _arguments(settings: Settings) -> list[str]:
     """Return what the observer is told on its command line: what is settled here is not looked up again there."""
-    told = ["observer", "--server", settings.server, "--watch", settings.watch]
+    told = ["observer", *(word for url in settings.urls for word in ("--server", url)), "--watch", settings.watch]
     return told if settings.output_dir is None else [*told, "--output-dir", str(settings.output_dir)]

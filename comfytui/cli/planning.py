@@ -1,10 +1,11 @@
 """From a story, a workflow and settings to the plan of a run: everything is checked before anything is done."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from comfytui import __version__
 from comfytui.errors import Failure
@@ -14,6 +15,8 @@ from comfytui.model.plan import RunPlan, ServerPlan, SuitePlan
 from comfytui.model.story import Scene, Story, decode_story, load_story, sample_story
 from comfytui.model.workflow import Workflow, check_story, load_workflow
 from comfytui.settings import Settings
+from comfytui.settings.servers_table import ServerEntry
+from comfytui.settings.table import SIMULATOR
 from comfytui.untrusted import plain
 
 SAMPLE_NAME = "sample-story.json"
@@ -96,6 +99,8 @@ def planned(
     mark: str = "",
 ) -> RunPlan:
     """Return the plan of a run of those scenes with that workflow; all else is as it is set. Pure."""
+    servers = server_plans(settings, simulator_speed)
+    check_tags(scenes, servers)
     return RunPlan(
         run_id=run_id,
         created_at=created_at,
@@ -105,7 +110,8 @@ def planned(
         workflow=workflow,
         policy=settings.policy,
         retry=dict(settings.retry),
-        server=server_plan(settings, simulator_speed),
+        server=servers[0],
+        more_servers=servers[1:],
         mark=mark,
         news=settings.notify.events,
         notify_file=str(settings.notify.file) if settings.notify.file is not None else None,
@@ -116,15 +122,36 @@ def planned(
     )
 
 
-def server_plan(settings: Settings, simulator_speed: Literal["instant", "demo", "realistic"]) -> ServerPlan:
-    """Return the server that is set, ``simulator_speed`` being that of the simulator where it is one. Pure."""
-    server = ServerPlan(
-        url=settings.server,
-        output_dir=str(settings.output_dir) if settings.output_dir is not None else None,
-        watch=settings.watch,
-        simulator_speed=simulator_speed if settings.simulated else None,
+def server_plans(
+    settings: Settings, simulator_speed: Literal["instant", "demo", "realistic"]
+) -> tuple[ServerPlan, ...]:
+    """Return the servers that are set, ``simulator_speed`` being that of each which is the simulator. Pure.
+
+    A single one has no name: what is recorded of its run speaks of it as of the server.
+    """
+    entries = settings.servers or (
+        ServerEntry(url=settings.server, output_dir=settings.output_dir, start=settings.start),
     )
-    if (start := settings.start) is None:
+    plans = tuple(_server_plan(entry, settings.watch, simulator_speed) for entry in entries)
+    return plans if len(plans) > 1 else (structs.replace(plans[0], name=""),)
+
+
+def _server_plan(
+    entry: ServerEntry,
+    watch: Literal["auto", "events", "poll"],
+    simulator_speed: Literal["instant", "demo", "realistic"],
+) -> ServerPlan:
+    server = ServerPlan(
+        url=entry.url,
+        name=entry.name,
+        tags=entry.tags,
+        weight=entry.weight,
+        headers_file=str(entry.file) if entry.file is not None else None,
+        output_dir=str(entry.output_dir) if entry.output_dir is not None else None,
+        watch=watch,
+        simulator_speed=simulator_speed if entry.url == SIMULATOR else None,
+    )
+    if (start := entry.start) is None:
         return server
     return structs.replace(
         server,
@@ -134,6 +161,17 @@ def server_plan(settings: Settings, simulator_speed: Literal["instant", "demo", 
         ready_timeout=start.ready_timeout,
         stop_grace=start.stop_grace,
     )
+
+
+def check_tags(scenes: Sequence[SceneBrief], servers: Sequence[ServerPlan]) -> None:
+    """Return when each of ``scenes`` has a server with all the tags that it asks for; a single one has them all. Pure.
+
+    Raises ``Failure`` ``story.server_tags``.
+    """
+    for scene in scenes if len(servers) > 1 else ():
+        wanted = set(scene.server_tags or ())
+        if not any(wanted <= set(server.tags) for server in servers):
+            raise Failure("story.server_tags", scene=scene.id, tags=", ".join(sorted(wanted)))
 
 
 def scenes_of(story: Story, floor: int | None) -> tuple[SceneBrief, ...]:
@@ -156,4 +194,5 @@ def _brief(scene: Scene, floor: int | None) -> SceneBrief:
         keyframe=scene.keyframe_file,
         expected_frames=scene.expected_frames,
         seed=scene.seed,
+        server_tags=scene.server_tags or UNSET,
     )

@@ -129,7 +129,7 @@ def _asked(plan: RunPlan, state: State) -> tuple["dict[str, Whereabouts]", list[
     from comfytui.engine.server.witnesses import ask
 
     try:
-        return anyio.run(ask, plan.server, credentials(), open_attempts(state.scenes)), []
+        return anyio.run(ask, plan.server, credentials(*plan.servers), open_attempts(state.scenes)), []
     except Failure as failure:
         if not failure.code.startswith("server."):
             raise

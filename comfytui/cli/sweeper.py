@@ -32,7 +32,7 @@ async def drive_with(
     """
 
     async def drive(run: RunDir, plan: RunPlan, reason: Reason) -> RunResult:
-        driving = Driving(run, plan, reason, clock, credentials(plan.server), metrics_port=metrics_port)
+        driving = Driving(run, plan, reason, clock, credentials(*plan.servers), metrics_port=metrics_port)
         code = await driving.drive(telling(), on_hangup)
         return RunResult(code, finished=driving.finished)
 

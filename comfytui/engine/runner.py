@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 import anyio
 import anyio.abc
+from msgspec import UNSET
 
 from comfytui.clock import Clock
 from comfytui.engine.checks import Checks
@@ -160,6 +161,7 @@ class Runner:
                     scenes=plan.scenes,
                     workflow=plan.workflow.name,
                     server=plan.server.url,
+                    servers=_briefs(plan) or UNSET,
                     policy=plan.policy,
                     version=plan.version,
                     inputs=varying_inputs(plan.workflow),
@@ -208,3 +210,9 @@ class Runner:
             self.hub.publish(e.RunEnded(outcome="failed", exit_code=code))
             return code
         raise failure
+
+
+def _briefs(plan: RunPlan) -> tuple[e.ServerBrief, ...]:
+    """Return what is recorded of the servers of ``plan``: nothing where there is only one."""
+    several = plan.servers if plan.more_servers else ()
+    return tuple(e.ServerBrief(name=each.name, url=each.url, tags=each.tags, weight=each.weight) for each in several)

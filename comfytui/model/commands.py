@@ -61,7 +61,12 @@ class Stop(Command, frozen=True, kw_only=True, tag="stop"):
 
 
 class ReadServerLog(Command, frozen=True, kw_only=True, tag="read_server_log"):
-    """Read the end of the server's log once; it comes as a ``ServerLog`` sample. It changes nothing."""
+    """Read the end of the server's log once; it comes as a ``ServerLog`` sample. It changes nothing.
+
+    ``server`` is its name; empty: every server of the run.
+    """
+
+    server: str = ""
 
 
 AnyCommand = Rerun | Cancel | Skip | Move | Hold | Release | Stop | ReadServerLog
@@ -73,6 +78,8 @@ def made_plain(command: AnyCommand) -> AnyCommand:
         case Rerun():
             prompt = None if command.prompt is None else plain(command.prompt, MAX_TEXT).strip()
             return replace(command, id=plain(command.id), scenes=_plain(command.scenes), prompt=prompt)
+        case ReadServerLog():
+            return replace(command, id=plain(command.id), server=plain(command.server))
         case Cancel() | Skip() | Move():
             return replace(command, id=plain(command.id), scenes=_plain(command.scenes))
         case _:
@@ -86,4 +93,4 @@ def _plain(texts: tuple[str, ...]) -> tuple[str, ...]:
 def describe(command: AnyCommand) -> str:
     """Return ``command`` in words, for logs and answers: ``rerun scene-001, scene-002``."""
     name, scenes = str(command.__struct_config__.tag), getattr(command, "scenes", ())
-    return " ".join([name.replace("_", " "), ", ".join(scenes)]).strip()
+    return " ".join([name.replace("_", " "), ", ".join(scenes) or getattr(command, "server", "")]).strip()

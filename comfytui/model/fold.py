@@ -13,27 +13,23 @@ from msgspec.structs import replace
 
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
+from comfytui.model.fold_server import fold_server_fact, fold_server_sample, servers_of
 from comfytui.model.narrate import narrate, stall_note
 from comfytui.model.state import (
-    GPU_SAMPLES,
     RECENT_FRAMES,
     RECENT_NOTES,
     Attempt,
     AttemptPhase,
     FrameRow,
-    GpuMoment,
     HistoryLook,
-    LogTail,
     Note,
     OwnProcess,
     Refusal,
     Run,
     Scene,
     ScenePhase,
-    Server,
     State,
     Steps,
-    Trouble,
 )
 
 
@@ -78,22 +74,8 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
                 bytes=sample.bytes,
             )  # fmt: skip
             return _frame_row(state, row)
-        case e.QueueDepth():
-            server = replace(state.server, ours=sample.ours, others=sample.others)
-            return replace(state, at=at, server=server if sample.others else replace(server, listed=(), more=0))
-        case e.QueueListed():
-            return replace(state, at=at, server=replace(state.server, listed=sample.others, more=sample.more))
-        case e.GpuSampled():
-            moment = GpuMoment(at=at, devices=sample.devices)
-            return replace(state, at=at, gpu=(*state.gpu[-(GPU_SAMPLES - 1) :], moment), gpu_source=sample.source)
-        case e.Pulse():
-            answering = sample.latency is not None
-            server = replace(
-                state.server, answering=answering, latency=sample.latency, pulse_at=at, next_try=sample.next_try
-            )
-            return replace(state, at=at, server=server)
-        case e.ServerLog():
-            return replace(state, at=at, server_log=LogTail(at=at, lines=sample.lines, why=sample.why))
+        case e.ServerSample():
+            return fold_server_sample(state, sample, at)
         case _:
             return state
 
@@ -107,7 +89,7 @@ def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
                 version=fact.version, opened_at=at, inputs=fact.inputs, sweep=fact.sweep,
             )  # fmt: skip
             index = {scene.id: place for place, scene in enumerate(scenes)}
-            return replace(state, run=run, scenes=scenes, index=index, server=Server(url=fact.server))
+            return replace(state, run=run, scenes=scenes, index=index, servers=servers_of(fact))
         case e.AttemptFact():
             return _fold_attempt(state, fact, at)
         case e.SceneRequeued():
@@ -120,12 +102,8 @@ def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
             return _scene(state, fact.scene, lambda s: s if s.over else replace(s, given_up=fact.how))
         case e.SceneMoved():
             return _scene(state, fact.scene, lambda s: replace(s, turn=fact.turn))
-        case e.ServerReached() | e.ServerTroubled() | e.SocketChanged():
-            return replace(state, server=_server(state.server, fact, at))
-        case e.ServerAway() | e.ServerGivenUp() | e.ServerBack():
-            return replace(state, server=_presence(state.server, fact, at))
-        case e.ServerStarted() | e.ServerDied() | e.ServerStopped():
-            return replace(state, server=_own_server(state.server, fact))
+        case e.ServerFact():
+            return fold_server_fact(state, fact, at)
         case _:
             return _fold_run(state, fact, at)
 
@@ -162,51 +140,6 @@ def _fold_run(state: State, fact: e.Fact, at: datetime) -> State:
     return replace(state, run=run)
 
 
-def _server(server: Server, fact: e.ServerReached | e.ServerTroubled | e.SocketChanged, at: datetime) -> Server:
-    match fact:
-        case e.ServerReached():
-            return replace(
-                server, url=fact.url, reached=True, version=fact.version, os=fact.os, python=fact.python,
-                pytorch=fact.pytorch, output_dir=fact.output_dir, frames_by=fact.frames_by, devices=fact.devices,
-                managed=fact.managed, trouble="", trouble_code="", remedy="", away_since=None, away_wait=None,
-                next_try=None, lost=False,
-            )  # fmt: skip
-        case e.ServerTroubled():
-            return _troubled(server, fact, at)
-        case e.SocketChanged():
-            return replace(server, socket=fact.state, socket_why=fact.why)
-
-
-def _troubled(server: Server, fact: e.ServerTroubled | e.ServerAway, at: datetime) -> Server:
-    trouble = Trouble(at=at, what=fact.what, code=fact.code, remedy=fact.remedy)
-    return replace(
-        server, trouble=fact.what, trouble_code=fact.code, remedy=fact.remedy, last_trouble=trouble
-    )  # fmt: skip
-
-
-def _own_server(server: Server, fact: e.ServerStarted | e.ServerDied | e.ServerStopped) -> Server:
-    if isinstance(fact, e.ServerStarted):
-        own = OwnProcess(pid=fact.pid, created=fact.created, executable=fact.executable, host=fact.host)
-        return replace(server, own=own, restarts=max(server.restarts, fact.restarts))
-    return replace(server, own=None) if server.own is not None and server.own.pid == fact.pid else server
-
-
-def _presence(server: Server, fact: e.ServerAway | e.ServerGivenUp | e.ServerBack, at: datetime) -> Server:
-    match fact:
-        case e.ServerAway():
-            return replace(
-                _troubled(server, fact, at), answering=False, away_since=server.away_since or at, away_wait=fact.wait,
-                pulse_at=at, next_try=fact.next_try,
-            )  # fmt: skip
-        case e.ServerGivenUp():
-            return replace(server, lost=True)
-        case e.ServerBack():
-            return replace(
-                server, answering=True, away_since=None, away_wait=None, next_try=None, lost=False, trouble="",
-                trouble_code="", remedy="",
-            )  # fmt: skip
-
-
 def _scene(state: State, scene_id: str, change: Callable[[Scene], Scene]) -> State:
     place = state.index.get(scene_id)
     if place is None:
@@ -238,7 +171,8 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
     if isinstance(fact, e.AttemptPlanned):
         attempt = Attempt(
             number=fact.attempt, prompt_id=fact.prompt_id, prefix=fact.prefix, seed=fact.seed, planned_at=at,
-            reason=fact.reason, prompt=fact.prompt, server=state.server.url,
+            reason=fact.reason, prompt=fact.prompt, server=state.server_called(e.named(fact.server)).url,
+            server_name=e.named(fact.server),
         )  # fmt: skip
         planned = _scene(state, fact.scene, lambda s: _with_attempt(replace(s, phase="planned", turn=None), attempt))
         return _without_progress(planned, fact.scene)

@@ -8,14 +8,27 @@ Level = str
 
 
 def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
-    """Return ``(level, text, scene)`` of a fact worth a line, or ``None`` for one that only moves figures."""
+    """Return ``(level, text, scene)`` of a fact worth a line, or ``None`` for one that only moves figures.
+
+    Where a run has several servers, what is about one of them begins with its name.
+    """
+    told = _narrated(event)
+    name = e.named(event.server) if isinstance(event, e.ServerFact | e.RunNoted) else ""
+    if told is None or not name:
+        return told
+    level, text, scene = told
+    return level, f"{name}: {text}", scene
+
+
+def _narrated(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
     match event:
         case e.RunOpened(scenes=()):
             return None  # a server is watched; there is no run
         case e.RunOpened():
             scenes = f"{len(event.scenes)} scene{'s' if len(event.scenes) != 1 else ''}"
             of = f"; {event.sweep.words} of {event.sweep.sweep}" if event.sweep else ""
-            what = f"{event.story.id}, {scenes}, workflow {event.workflow}{of}"
+            on = f", on {len(event.servers)} servers" if event.servers else ""
+            what = f"{event.story.id}, {scenes}, workflow {event.workflow}{on}{of}"
             return "info", f"Run {event.run_id} opened: {what}", None
         case e.RunnerStarted(reason="observe"):
             return "info", f"Watching the server (process {event.pid})", None
@@ -98,6 +111,8 @@ def _server(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
             return "info", f"ComfyUI stop skipped for PID {event.pid}: {event.skipped}", None
         case e.ServerTroubled():
             return "error", f"{event.what} {event.remedy} [{event.code}]", None
+        case e.ServerLeftOut():
+            return "error", f"Left out: {event.what} {event.remedy} [{event.code}]", None
         case e.ServerAway(away=away) if away < 1:
             return "warning", f"{event.what} {_waiting(event.wait)} [{event.code}]", None
         case e.ServerAway():
@@ -145,7 +160,7 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
     match event:
         case e.PromptQueued():
             place = "" if event.number is None else f" as number {event.number}"
-            return "info", f"Attempt {number} queued on the server{place}", scene
+            return "info", f"Attempt {number} queued on {event.server or 'the server'}{place}", scene
         case e.ExecutionStarted():
             return "info", f"Attempt {number} executing", scene
         case e.ExecutionEnded(status="success" | "cached" | "partial"):

@@ -22,6 +22,14 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
 
     url: str
     """Base URL without credentials; for the simulator it is known only once that runs: ``sim``."""
+    name: str = ""
+    """What it is called where there are several; empty where it is the only one."""
+    tags: tuple[str, ...] = ()
+    """What scenes may ask for."""
+    weight: float = 1.0
+    """Of servers that are free the heaviest gets a scene first."""
+    headers_file: str | None = None
+    """The configuration file whose ``[[servers]] headers`` it is sent; the values are never written here."""
     output_dir: str | None = None
     """Its output folder as seen from here, when a person named it."""
     watch: Literal["auto", "events", "poll"] = "auto"
@@ -32,7 +40,7 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     cwd: str | None = None
     """The folder in which it is started."""
     env_file: str | None = None
-    """The configuration file whose ``[server] env`` is added to its environment; the values are never written here."""
+    """The configuration file whose ``env`` for it is added to its environment; the values are never written here."""
     ready_timeout: float = 300.0
     """Seconds in which it must answer."""
     stop_grace: float = 10.0
@@ -59,6 +67,8 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     workflow: Workflow
     policy: QueuePolicy
     server: ServerPlan
+    more_servers: tuple[ServerPlan, ...] = ()
+    """Those that render beside it, where there are several."""
     mark: str = ""
     """Eight random hexadecimal digits: run ids of two machines that share a server may be the same, marks are not."""
     retry: dict[FailureClass, RetryRule] = {}
@@ -71,3 +81,8 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     """What a webhook is told."""
     notify_file: str | None = None
     """The configuration file in which the webhook's address stands; the address itself is never written here."""
+
+    @property
+    def servers(self) -> tuple[ServerPlan, ...]:
+        """All of its servers, in the order in which they were named."""
+        return (self.server, *self.more_servers)

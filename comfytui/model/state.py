@@ -67,6 +67,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     number: int
     server: str = ""
     """The URL of the server that it was meant for."""
+    server_name: str = ""
+    """Its name; empty where the run has only one."""
     prompt_id: str
     prefix: str
     seed: int
@@ -199,11 +201,25 @@ class Trouble(Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-class Server(Struct, frozen=True, kw_only=True):
-    """What is known of the ComfyUI server."""
+class LogTail(Struct, frozen=True, kw_only=True):
+    """The end of the server's log as it was read at ``at``; ``why`` when it could not be."""
 
+    at: datetime
+    lines: tuple[str, ...] = ()
+    why: str = ""
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """What is known of a ComfyUI server of the run."""
+
+    name: str = ""
+    """Empty where the run has only one."""
     url: str = ""
+    tags: tuple[str, ...] = ()
+    weight: float = 1.0
     reached: bool = False
+    left_out: bool = False
+    """It could not be used when it was last tried, and takes no part; ``trouble`` says why, ``next_try`` when again."""
     version: str | None = None
     os: str | None = None
     python: str | None = None
@@ -239,14 +255,11 @@ class Server(Struct, frozen=True, kw_only=True):
     remedy: str = ""
     last_trouble: Trouble | None = None
     """The newest one, over or not."""
-
-
-class LogTail(Struct, frozen=True, kw_only=True):
-    """The end of the server's log as it was read at ``at``; ``why`` when it could not be."""
-
-    at: datetime
-    lines: tuple[str, ...] = ()
-    why: str = ""
+    gpu: tuple[GpuMoment, ...] = ()
+    """Oldest first, at most ``GPU_SAMPLES``."""
+    gpu_source: GpuSource | None = None
+    log: LogTail | None = None
+    """What was read of its log when somebody asked."""
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -296,7 +309,8 @@ class State(Struct, frozen=True, kw_only=True):
     seq: int = 0
     at: datetime | None = None
     run: Run | None = None
-    server: Server = Server()
+    servers: tuple[Server, ...] = (Server(),)
+    """Those that render, at least one, in the order in which they were named."""
     scenes: tuple[Scene, ...] = ()
     index: dict[str, int] = {}
     """Where each scene id stands in ``scenes``. Shared between states and never changed in place."""
@@ -306,11 +320,6 @@ class State(Struct, frozen=True, kw_only=True):
     """The steps of the scenes that execute, by scene id. Replaced, never changed in place."""
     frames: tuple[FrameRow, ...] = ()
     """The newest frames first, at most ``RECENT_FRAMES``."""
-    gpu: tuple[GpuMoment, ...] = ()
-    """Oldest first, at most ``GPU_SAMPLES``."""
-    gpu_source: GpuSource | None = None
-    server_log: LogTail | None = None
-    """What was read of the server's log when somebody asked."""
     notes: tuple[Note, ...] = ()
     """Oldest first, at most ``RECENT_NOTES``."""
 
@@ -318,3 +327,32 @@ class State(Struct, frozen=True, kw_only=True):
         """Return the scene with that id, or ``None``."""
         place = self.index.get(scene_id)
         return None if place is None else self.scenes[place]
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one server renders: then each has a name."""
+        return len(self.servers) > 1
+
+    @property
+    def server(self) -> Server:
+        """The server; of several, the first."""
+        return self.servers[0]
+
+    def server_called(self, name: str) -> Server:
+        """Return the server of that name; the first where none is called so, as where a run has only one."""
+        return next((server for server in self.servers if server.name == name), self.servers[0])
+
+    @property
+    def gpu(self) -> tuple[GpuMoment, ...]:
+        """The GPUs of the (first) server in the last minutes, oldest first."""
+        return self.server.gpu
+
+    @property
+    def gpu_source(self) -> GpuSource | None:
+        """Who told of them."""
+        return self.server.gpu_source
+
+    @property
+    def server_log(self) -> LogTail | None:
+        """What was read of the (first) server's log when somebody asked."""
+        return self.server.log

@@ -33,6 +33,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     ``expected_frames`` is the number of frames, 1 to 100,000; ``seed`` is 0 to 2**64 - 1 or None; ``keyframe_path`` is
     as the file has it, ``keyframe_file`` the absolute path of the picture once :func:`load_story` has found it.
+    ``server_tags`` are what a server must have to render it, where there are several.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     camera_movement: str = ""
     palette: tuple[str, ...] = ()
     seed: int | None = None
+    server_tags: tuple[str, ...] = ()
 
     @property
     def negative(self) -> str:
@@ -91,6 +93,7 @@ class _SceneFields(msgspec.Struct, kw_only=True, rename="camel"):
     camera_movement: str | None = None
     palette: str | list[str] | None = None
     seed: int | None = None
+    server_tags: str | list[str] | None = None
 
 
 class _StoryFields(msgspec.Struct, kw_only=True, rename="camel"):
@@ -176,6 +179,7 @@ def _scene(fields: _SceneFields, scene_id: str, place: str, file: str) -> Scene:
         camera_movement=_text(fields.camera_movement, file, f"{place}.cameraMovement"),
         palette=_texts(fields.palette, file, f"{place}.palette"),
         seed=fields.seed,
+        server_tags=_texts(fields.server_tags, file, f"{place}.serverTags"),
     )
 
 

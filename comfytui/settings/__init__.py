@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from comfytui.model.failure_classes import FailureClass, RetryRule
     from comfytui.model.policy import QueuePolicy
     from comfytui.settings.server_table import ServerStart
+    from comfytui.settings.servers_table import ServerEntry
     from comfytui.settings.suites_table import Suite
 
 __all__ = ["DEMO", "Layer", "LlmSettings", "Settings", "load", "merge"]
@@ -59,6 +60,8 @@ class Settings:
     keymap: Mapping[str, str] = field(default_factory=dict)
     start: "ServerStart | None" = None
     """How ComfyUI is started where nothing answers at ``server``."""
+    servers: "tuple[ServerEntry, ...]" = ()
+    """The servers, the first being ``server``, where there are several or one has a table of its own."""
     retry: "Mapping[FailureClass, RetryRule]" = field(default_factory=dict)
     """What is changed of the table of failure classes."""
     suites: "tuple[Suite, ...]" = ()
@@ -67,8 +70,13 @@ class Settings:
 
     @property
     def simulated(self) -> bool:
-        """Whether the server is the built-in simulator."""
-        return self.server == SIMULATOR
+        """Whether the server (each of several) is the built-in simulator."""
+        return all(url == SIMULATOR for url in self.urls)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses of all servers."""
+        return tuple(entry.url for entry in self.servers) or (self.server,)
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, above: Layer | None = None) -> Settings:
@@ -110,12 +118,14 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         bindings = layer.bindings if layer.bindings is not None else bindings
         keymap |= layer.keymap
         said |= values
+    named = said.get("server", DEFAULT_SERVER)
+    servers = _servers(named, said)
     return Settings(
-        server=said.get("server", DEFAULT_SERVER),
+        server=named if isinstance(named, str) else named[0],
         workflow=said.get("workflow", DEFAULT_WORKFLOW),
         runs_dir=said.get("runs_dir", cwd / DEFAULT_RUNS_DIR),
         policy=policy_of(layers),
-        output_dir=None if said.get("server") == SIMULATOR else said.get("output_dir"),
+        output_dir=None if named == SIMULATOR else said.get("output_dir"),
         watch=cast(Any, said.get("watch", "auto")),
         bindings=bindings,
         theme=said.get("theme"),
@@ -124,9 +134,31 @@ def merge(layers: Sequence[Layer], cwd: Path) -> Settings:
         notify=said.get("notify", Notify()),
         keymap=keymap,
         start=said.get("start"),
+        servers=servers,
         retry=said.get("retry", {}),
         suites=said.get("suites", ()),
         llm=LlmSettings(**{s.llm: said[s.name] for s in LLM if s.llm and s.name in said}),
+    )
+
+
+def _servers(named: str | tuple[str, ...], said: Mapping[str, Any]) -> "tuple[ServerEntry, ...]":
+    """Return the servers at the ``named`` addresses, with what their tables say; none where there is but a plain one.
+
+    An output folder that is set for all is that of each which has none of its own.
+    """
+    known = said.get("servers", ())
+    if isinstance(named, str) and not known:
+        return ()
+    from dataclasses import replace
+
+    from comfytui.settings.servers_table import chosen
+
+    entries = chosen((named,) if isinstance(named, str) else named, known)
+    if len(entries) == 1 and entries[0] not in known:
+        return ()
+    shared = said.get("output_dir")
+    return tuple(
+        entry if entry.output_dir or entry.url == SIMULATOR else replace(entry, output_dir=shared) for entry in entries
     )
 
 

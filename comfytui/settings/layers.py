@@ -93,7 +93,9 @@ def from_file(path: Path) -> Layer:
     content = document.decode(data, "toml", file=str(path), syntax="config.unreadable")
     assert isinstance(content, dict)
     server = content.pop("server") if isinstance(content.get("server"), dict) else None
-    suites = content.pop("suites", None)
+    servers, suites = content.pop("servers", None), content.pop("suites", None)
+    if servers is not None and (server is not None or "server" in content):
+        raise Failure("config.value", place=_at("servers", path), why="`server` is there too; keep one of them")
     tables = {name: _table(content[name], name, path) for name in TABLES if name in content}
     entries = {key: value for key, value in content.items() if key not in TABLES}
     for name in ("queue", "llm"):
@@ -106,6 +108,12 @@ def from_file(path: Path) -> Layer:
         values[setting.name] = _checked(setting, value, _at(key, path), path.absolute().parent)
     if server is not None:
         values |= _server(server, path)
+    if servers is not None:
+        from comfytui.settings.servers_table import read_servers
+
+        values["servers"] = read_servers(servers, path)
+        addresses = tuple(entry.url for entry in values["servers"])
+        values["server"] = addresses if len(addresses) > 1 else addresses[0]
     if "retry" in tables:
         from comfytui.settings.retry_table import read_retry_table
 
@@ -174,7 +182,7 @@ def _unknown(key: str) -> str:
     by_name |= {s.policy: s for s in SETTINGS if s.policy}
     if key.startswith("llm."):
         by_name = {s.llm: s for s in SETTINGS if s.llm}
-    near = difflib.get_close_matches(name, [*by_name, *TABLES, "suites"], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, [*by_name, *TABLES, "servers", "suites"], n=1, cutoff=0.6)
     if not near:
         return "there is no such setting"
     setting = by_name.get(near[0])

@@ -1,6 +1,6 @@
 """The settings as a table for people: made from the one list of them, so that it cannot go stale."""
 
-from comfytui.settings.table import NOTIFY_KEYS, SERVER_KEYS, SETTINGS, SUITE_KEYS, WEBHOOK_VARIABLE
+from comfytui.settings.table import NOTIFY_KEYS, SERVER_KEYS, SERVERS_KEYS, SETTINGS, SUITE_KEYS, WEBHOOK_VARIABLE
 
 
 def settings_markdown() -> str:
@@ -11,8 +11,8 @@ def settings_markdown() -> str:
         default = f"`{one.default}`" if one.default else ""
         what = one.help.replace("<", "&lt;")
         rows.append(f"| `{one.flag}` | {variable} | `{one.key}` | {default} | {what} |")
-    for table, keys in {"server": SERVER_KEYS, "suites[]": SUITE_KEYS}.items():
-        for key, (what, default) in keys.items():
+    for table, keys in {"server": SERVER_KEYS, "servers[]": SERVERS_KEYS, "suites[]": SUITE_KEYS}.items():
+        for key, (what, default) in ((key, row) for key, row in keys.items() if row[0]):
             rows.append(f"|  |  | `{table}.{key}` | {f'`{default}`' if default else ''} | {what} |")
     for key, (what, default) in NOTIFY_KEYS.items():
         variable = f"`{WEBHOOK_VARIABLE}`" if key == "webhook" else ""

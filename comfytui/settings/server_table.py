@@ -11,6 +11,7 @@ from comfytui.settings.values import Unusable, command_of, folder_path, near, se
 from comfytui.untrusted import plain
 
 READY_TIMEOUT, STOP_GRACE = 300.0, 10.0
+START_KEYS = ("cwd", "env", "ready_timeout", "stop_grace")
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,35 @@ def read_server_table(table: Mapping[str, object], file: Path) -> tuple[str | No
     """
     for key in table:
         if key not in SERVER_KEYS:
-            raise _unusable(file, key, _unknown(key))
-    url = _read(table, "url", file, lambda value: server_address(text_of(value)))
+            raise _unusable(file, "server", key, _unknown(key))
+    url = _read(table, "url", (file, "server"), lambda value: server_address(text_of(value)))
+    start = read_start(table, file, "server")
+    if start is not None and url == SIMULATOR:
+        raise _unusable(file, "server", "command", "the simulator is started without a command")
+    return url, start
+
+
+def read_start(table: Mapping[str, object], file: Path, place: str) -> ServerStart | None:
+    """Return how the server of ``table``, which stands at ``place`` in ``file``, is started; ``None``: it is not.
+
+    Raises ``Failure`` ``config.value`` as :func:`read_server_table` does.
+    """
     if "command" not in table:
-        for key in table:
-            if key != "url":
-                raise _unusable(file, key, "it says how ComfyUI is started, and `command` is missing")
-        return url, None
-    if url == SIMULATOR:
-        raise _unusable(file, "command", "the simulator is started without a command")
+        for key in START_KEYS:
+            if key in table:
+                raise _unusable(file, place, key, "it says how ComfyUI is started, and `command` is missing")
+        return None
     folder = file.absolute().parent
-    cwd = _read(table, "cwd", file, lambda value: folder_path(text_of(value), folder)) or folder
-    start = ServerStart(
-        command=_read(table, "command", file, lambda value: command_of(value, cwd)),
+    cwd = _read(table, "cwd", (file, place), lambda value: folder_path(text_of(value), folder)) or folder
+    timeout = _read(table, "ready_timeout", (file, place), lambda value: seconds_of(value, above=0.0), READY_TIMEOUT)
+    return ServerStart(
+        command=_read(table, "command", (file, place), lambda value: command_of(value, cwd)),
         cwd=cwd,
         file=file.absolute(),
-        env=_env(table.get("env", {}), file),
-        ready_timeout=_read(table, "ready_timeout", file, lambda value: seconds_of(value, above=0.0), READY_TIMEOUT),
-        stop_grace=_read(table, "stop_grace", file, seconds_of, STOP_GRACE),
+        env=_env(table.get("env", {}), file, place),
+        ready_timeout=timeout,
+        stop_grace=_read(table, "stop_grace", (file, place), seconds_of, STOP_GRACE),
     )
-    return url, start
 
 
 def env_in(file: Path) -> dict[str, str]:
@@ -65,26 +75,26 @@ def env_in(file: Path) -> dict[str, str]:
     data = document.read_bytes(file, unreadable="config.unreadable")
     content = document.decode(data, "toml", file=str(file), syntax="config.unreadable")
     table = content.get("server") if isinstance(content, dict) else None
-    return _env(table.get("env", {}), file) if isinstance(table, dict) else {}
+    return _env(table.get("env", {}), file, "server") if isinstance(table, dict) else {}
 
 
-def _read(table: Mapping[str, object], key: str, file: Path, read: Any, default: Any = None) -> Any:
+def _read(table: Mapping[str, object], key: str, at: tuple[Path, str], read: Any, default: Any = None) -> Any:
     if key not in table:
         return default
     try:
         return read(table[key])
     except Unusable as fault:
-        raise _unusable(file, key, str(fault)) from None
+        raise _unusable(*at, key, str(fault)) from None
 
 
-def _env(value: object, file: Path) -> dict[str, str]:
+def _env(value: object, file: Path, place: str) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise _unusable(file, "env", f"{shown(value)} is no table")
+        raise _unusable(file, place, "env", f"{shown(value)} is no table")
     for name, text in value.items():
         if not name or "=" in name or "\0" in name:
-            raise _unusable(file, f"env.{name}", "it is no name of a variable")
+            raise _unusable(file, place, f"env.{name}", "it is no name of a variable")
         if not isinstance(text, str) or "\0" in text:  # never shown: it may be a secret
-            raise _unusable(file, f"env.{name}", "its value is not text; put it in quotes")
+            raise _unusable(file, place, f"env.{name}", "its value is not text; put it in quotes")
     return {str(name): str(text) for name, text in value.items()}
 
 
@@ -94,5 +104,5 @@ def _unknown(key: str) -> str:
     return about_secret(key) or f"there is no such setting{near(key, SERVER_KEYS)}"
 
 
-def _unusable(file: Path, key: str, why: str) -> Failure:
-    return Failure("config.value", place=f"server.{plain(key, 80)} in {file}", why=why)
+def _unusable(file: Path, place: str, key: str, why: str) -> Failure:
+    return Failure("config.value", place=f"{place}.{plain(key, 80)} in {file}", why=why)

@@ -69,7 +69,7 @@ PLACES = (
     Setting(
         "server",
         "server",
-        "ComfyUI's address, or `sim` for the built-in simulator.",
+        "ComfyUI's address, or `sim` for the built-in simulator; may be given several times.",
         "URL",
         "COMFYTUI_SERVER",
         default="http://127.0.0.1:8188",
@@ -263,7 +263,7 @@ SETTINGS = (*PLACES, *LOOKS, *QUEUE, *LLM)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_KEY = {setting.key: setting for setting in SETTINGS}
 TABLES = ("queue", "bindings", "keymap", "retry", "notify", "llm")
-"""The tables of ``comfytui.toml``; ``server`` may be one too, and ``[[suites]]`` are any number of them."""
+"""The tables of ``comfytui.toml``; ``server`` may be one too, ``[[servers]]`` and ``[[suites]]`` any number of them."""
 
 SERVER_KEYS = {
     "url": ("The same as `server`, where that is a table.", "http://127.0.0.1:8188"),
@@ -274,6 +274,21 @@ SERVER_KEYS = {
     "stop_grace": ("Seconds from asking it to end until it is killed.", "10"),
 }
 """The keys of the table ``[server]``: what each is, and its default."""
+
+SERVERS_KEYS = {
+    "url": ("The address of one of several servers, or `sim`; each of them a table.", ""),
+    "name": ("What it is called; else its host and port.", ""),
+    "output_dir": ("Its output folder, as seen from here; else as `output_dir` says for all.", ""),
+    "headers": ("A table of headers that it alone is sent; `${NAME}` stands for a variable.", ""),
+    "tags": ("What scenes may ask for by `serverTags`: a list of texts.", ""),
+    "weight": ("Of servers that are free the heaviest gets a scene first.", "1"),
+    "command": ("What starts it; `cwd`, `env`, `ready_timeout` and `stop_grace` as under `[server]`.", ""),
+    "cwd": ("", ""),
+    "env": ("", ""),
+    "ready_timeout": ("", ""),
+    "stop_grace": ("", ""),
+}
+"""The keys of each table ``[[servers]]``: what each is, and its default; those that say nothing are explained above."""
 
 SUITE_KEYS = {
     "label": (

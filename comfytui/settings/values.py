@@ -44,7 +44,7 @@ def read(setting: Setting, value: object, folder: Path) -> Any:
         case "path":
             return folder_path(text_of(value), folder)
         case "server":
-            return server_address(text_of(value))
+            return _servers(value)
         case "workflow":
             return _workflow(text_of(value), folder)
         case "watch":
@@ -161,6 +161,16 @@ def server_address(text: str) -> str:
     if text.lower() == SIMULATOR:
         return SIMULATOR
     return _address(text, "http://127.0.0.1:8188", f"set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} instead")
+
+
+def _servers(value: object) -> str | tuple[str, ...]:
+    """Return one address, or all of several: of a sequence, or of words with spaces between them."""
+    from comfytui.settings.servers_table import distinct
+
+    texts = list(value) if isinstance(value, list | tuple) else text_of(value).split()
+    addresses = tuple(server_address(text_of(text)) for text in texts)
+    distinct(addresses)
+    return addresses if len(addresses) > 1 else addresses[0]
 
 
 def web_address(text: str) -> str:

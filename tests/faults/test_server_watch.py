@@ -127,7 +127,7 @@ def test_waiting_for_a_server_that_is_away() -> None:
 def test_nothing_is_due_while_the_server_is_away_until_it_is_given_up() -> None:
     waiting = state("waiting", "waiting")
     assert due(waiting) == ["scene-001"]
-    away = replace(waiting, server=Server(away_since=START))
+    away = replace(waiting, servers=(Server(away_since=START),))
     assert due(away) == []
     assert due(replace(away, server=replace(away.server, lost=True))) == ["scene-001"]
 

@@ -12,3 +12,9 @@ class Credentials:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     server_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the configuration adds to the environment of a ComfyUI that we start."""
+    own: Mapping[str, "Credentials"] = field(default_factory=dict, repr=False)
+    """Of the servers that have their own, by name."""
+
+    def of(self, name: str) -> "Credentials":
+        """Return those of the server of that name: its own, and nobody else's, or those that hold for all."""
+        return self.own.get(name, self)

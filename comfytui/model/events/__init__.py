@@ -6,7 +6,11 @@ A :class:`Fact` is ordered, journalled and never dropped. A :class:`Sample` is l
 
 from comfytui.model.events.base import (
     Fact,
+    Named,
     Sample,
+    ServerFact,
+    ServerSample,
+    named,
 )
 from comfytui.model.events.parts import (
     Device,
@@ -15,6 +19,7 @@ from comfytui.model.events.parts import (
     Measurement,
     OthersPrompt,
     SceneBrief,
+    ServerBrief,
     StoryBrief,
     SweepPart,
     VaryingInput,
@@ -75,6 +80,7 @@ from comfytui.model.events.server import (
     ServerBack,
     ServerDied,
     ServerGivenUp,
+    ServerLeftOut,
     ServerReached,
     ServerRestarted,
     ServerStarted,
@@ -114,6 +120,7 @@ __all__ = [
     "HistoryWord",
     "Measurement",
     "MomentWord",
+    "Named",
     "NoteWord",
     "OthersPrompt",
     "Progress",
@@ -138,11 +145,15 @@ __all__ = [
     "SceneRequeued",
     "ServerAway",
     "ServerBack",
+    "ServerBrief",
     "ServerDied",
+    "ServerFact",
     "ServerGivenUp",
+    "ServerLeftOut",
     "ServerLog",
     "ServerReached",
     "ServerRestarted",
+    "ServerSample",
     "ServerStarted",
     "ServerStopped",
     "ServerTroubled",
@@ -156,6 +167,7 @@ __all__ = [
     "SweepPart",
     "Unknown",
     "VaryingInput",
+    "named",
     "sample_key",
 ]
 
@@ -178,6 +190,7 @@ AnyFact = (
     | ServerDied
     | ServerStopped
     | ServerTroubled
+    | ServerLeftOut
     | ServerAway
     | ServerGivenUp
     | ServerBack
@@ -214,5 +227,7 @@ def sample_key(sample: AnySample) -> tuple[str, ...]:
             return ("progress", scene)
         case FrameWriting(scene=scene, name=name):
             return ("frame_writing", scene, name)
+        case ServerSample(server=server) if server:
+            return (type(sample).__name__, server)
         case _:
             return (type(sample).__name__,)

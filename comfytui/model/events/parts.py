@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from comfytui.model.llm import HealthCheck
 from comfytui.model.telemetry import GpuSource
@@ -39,6 +39,20 @@ class SceneBrief(Struct, frozen=True, kw_only=True):
     keyframe: str | None = None
     expected_frames: int = 25
     seed: int | None = None
+    server_tags: tuple[str, ...] | UnsetType = UNSET
+    """The tags that a server must have, all of them, to render it; left out for none."""
+
+
+class ServerBrief(Struct, frozen=True, kw_only=True):
+    """One of the several servers of a run: its name, its base URL (``sim``: the built-in simulator), its tags.
+
+    Of servers that are free the one with the most ``weight`` gets a scene first.
+    """
+
+    name: str
+    url: str
+    tags: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 class SweepPart(Struct, frozen=True, kw_only=True):

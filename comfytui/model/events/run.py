@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from comfytui.model.artifact import SuiteRecord
-from comfytui.model.events.base import Fact
-from comfytui.model.events.parts import SceneBrief, StoryBrief, SweepPart, VaryingInput
+from comfytui.model.events.base import Fact, Named
+from comfytui.model.events.parts import SceneBrief, ServerBrief, StoryBrief, SweepPart, VaryingInput
 from comfytui.model.policy import QueuePolicy
 
 
@@ -17,6 +19,9 @@ class RunOpened(Fact, frozen=True, kw_only=True):
     scenes: tuple[SceneBrief, ...]
     workflow: str
     server: str
+    """The base URL of its server; of several, of the first."""
+    servers: tuple[ServerBrief, ...] | UnsetType = UNSET
+    """All of them, where there are several."""
     policy: QueuePolicy
     version: str
     inputs: tuple[VaryingInput, ...] = ()
@@ -42,6 +47,8 @@ class RunNoted(Fact, frozen=True, kw_only=True):
     code: str | None = None
     remedy: str | None = None
     scene: str | None = None
+    server: Named = UNSET
+    """The server that it is about, if any, where there are several."""
 
 
 class RunSettled(Fact, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from comfytui.model.events.base import Sample
+from comfytui.model.events.base import Sample, ServerSample
 from comfytui.model.events.parts import GpuFigures, OthersPrompt
 from comfytui.model.telemetry import GpuSource
 
@@ -36,14 +36,14 @@ class FrameWriting(Sample, frozen=True, kw_only=True):
     state: FrameWord = "writing"
 
 
-class QueueDepth(Sample, frozen=True, kw_only=True):
+class QueueDepth(ServerSample, frozen=True, kw_only=True):
     """What the server has before it: prompts of ours and of others, running and pending."""
 
     ours: int
     others: int
 
 
-class QueueListed(Sample, frozen=True, kw_only=True):
+class QueueListed(ServerSample, frozen=True, kw_only=True):
     """Other people's prompts on the server, in the order of their turns; of a long queue the first ones, and how many
     ``more`` there are."""
 
@@ -51,14 +51,14 @@ class QueueListed(Sample, frozen=True, kw_only=True):
     more: int = 0
 
 
-class GpuSampled(Sample, frozen=True, kw_only=True):
+class GpuSampled(ServerSample, frozen=True, kw_only=True):
     """The GPUs at this moment."""
 
     source: GpuSource
     devices: tuple[GpuFigures, ...]
 
 
-class Pulse(Sample, frozen=True, kw_only=True):
+class Pulse(ServerSample, frozen=True, kw_only=True):
     """The server answered an HTTP request within ``latency`` seconds; ``None`` when it did not.
 
     Then ``next_try`` is when it is asked again, in seconds.
@@ -68,7 +68,7 @@ class Pulse(Sample, frozen=True, kw_only=True):
     next_try: float | None = None
 
 
-class ServerLog(Sample, frozen=True, kw_only=True):
+class ServerLog(ServerSample, frozen=True, kw_only=True):
     """The end of the server's log as it was read when somebody asked, oldest line first; ``why`` when it was not.
 
     It is never journalled: it is the server's own, and whoever wants it asks again.

@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Literal
 
-from comfytui.model.events.base import Fact
+from msgspec import UNSET
+
+from comfytui.model.events.base import Fact, Named
 from comfytui.model.events.parts import Frame, Measurement
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, HistoryExitReason, Telemetry
 
@@ -30,6 +32,8 @@ class AttemptPlanned(AttemptFact, frozen=True, kw_only=True):
     reason: str = ""
     prompt: str | None = None
     """The text prompt of a rerun that replaces the story's."""
+    server: Named = UNSET
+    """The server that it is meant for, where there are several."""
 
 
 class PromptQueued(AttemptFact, frozen=True, kw_only=True):
@@ -41,6 +45,8 @@ class PromptQueued(AttemptFact, frozen=True, kw_only=True):
     number: int | None
     prompt_id: str | None = None
     warnings: tuple[str, ...] = ()
+    server: Named = UNSET
+    """As in ``AttemptPlanned``."""
 
 
 class ExecutionStarted(AttemptFact, frozen=True, kw_only=True):

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from comfytui.model.events.base import Fact
+from comfytui.model.events.base import ServerFact
 from comfytui.model.events.parts import Device
 
 SocketWord = Literal["open", "closed", "refused", "silent"]
 
 
-class ServerReached(Fact, frozen=True, kw_only=True):
+class ServerReached(ServerFact, frozen=True, kw_only=True):
     """The server answered. ``frames_by`` tells whether its output folder is read here or frames are fetched."""
 
     url: str
@@ -23,7 +23,7 @@ class ServerReached(Fact, frozen=True, kw_only=True):
     """Whether comfytui started this server itself."""
 
 
-class ServerStarted(Fact, frozen=True, kw_only=True):
+class ServerStarted(ServerFact, frozen=True, kw_only=True):
     """We started ComfyUI as process ``pid``; ``created`` (epoch seconds) and ``executable`` prove later that it is it.
 
     It comes at once, so that a runner after us knows the process again, and once more when it is ``ready``: by then a
@@ -38,21 +38,21 @@ class ServerStarted(Fact, frozen=True, kw_only=True):
     restarts: int = 0
 
 
-class ServerDied(Fact, frozen=True, kw_only=True):
+class ServerDied(ServerFact, frozen=True, kw_only=True):
     """The ComfyUI that we started as ``pid`` has ended without having been asked to."""
 
     pid: int
     why: str
 
 
-class ServerStopped(Fact, frozen=True, kw_only=True):
+class ServerStopped(ServerFact, frozen=True, kw_only=True):
     """The ComfyUI that we started as ``pid`` was ended, or ``skipped`` says why it was left alone."""
 
     pid: int
     skipped: str = ""
 
 
-class ServerTroubled(Fact, frozen=True, kw_only=True):
+class ServerTroubled(ServerFact, frozen=True, kw_only=True):
     """The server gave a failure: code, what happened, what to do."""
 
     code: str
@@ -60,7 +60,19 @@ class ServerTroubled(Fact, frozen=True, kw_only=True):
     remedy: str
 
 
-class ServerAway(Fact, frozen=True, kw_only=True):
+class ServerLeftOut(ServerFact, frozen=True, kw_only=True):
+    """One of several servers takes no part until it is reached: code, what happened, what to do, next try in seconds.
+
+    ``next_try`` is ``None`` where trying again is of no use.
+    """
+
+    code: str
+    what: str
+    remedy: str
+    next_try: float | None = None
+
+
+class ServerAway(ServerFact, frozen=True, kw_only=True):
     """The server does not answer: it just went (``away`` 0), or is still away after so many seconds.
 
     Told when it goes, then at most once a minute. ``next_try`` in seconds; ``wait`` is how long it is waited for in
@@ -75,25 +87,25 @@ class ServerAway(Fact, frozen=True, kw_only=True):
     wait: float | None = None
 
 
-class ServerGivenUp(Fact, frozen=True, kw_only=True):
+class ServerGivenUp(ServerFact, frozen=True, kw_only=True):
     """The server stayed away for as long as it is waited for: what is not rendered yet fails as lost."""
 
     away: float
 
 
-class ServerBack(Fact, frozen=True, kw_only=True):
+class ServerBack(ServerFact, frozen=True, kw_only=True):
     """The server answers again, after ``away`` seconds."""
 
     away: float
 
 
-class ServerRestarted(Fact, frozen=True, kw_only=True):
+class ServerRestarted(ServerFact, frozen=True, kw_only=True):
     """The server was restarted, and has forgotten every prompt it had; ``why`` we think so."""
 
     why: str
 
 
-class SocketChanged(Fact, frozen=True, kw_only=True):
+class SocketChanged(ServerFact, frozen=True, kw_only=True):
     """The WebSocket changed its state; ``silent`` is an open socket that no longer answers."""
 
     state: SocketWord

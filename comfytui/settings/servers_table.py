@@ -1,0 +1,226 @@
+"""Several servers: the tables ``[[servers]]`` of ``comfytui.toml``, and which of them are used."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from comfytui.errors import Failure
+from comfytui.settings.server_table import ServerStart, env_in, read_start
+from comfytui.settings.table import SERVERS_KEYS, SIMULATOR
+from comfytui.settings.values import MAXIMUM, Unusable, folder_path, near, number_of, server_address, shown, text_of
+from comfytui.untrusted import plain
+
+LONGEST_NAME = 40
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,{LONGEST_NAME - 1}}}")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+@dataclass(frozen=True)
+class ServerEntry:
+    """One server: where it is, what it is called, how it is started; paths are absolute.
+
+    ``file`` holds its headers: they may be secrets, and stay there, from which every runner reads them anew.
+    """
+
+    url: str
+    name: str = ""
+    output_dir: Path | None = None
+    tags: tuple[str, ...] = ()
+    weight: float = 1.0
+    start: ServerStart | None = None
+    file: Path | None = field(default=None, compare=False)
+
+
+def read_servers(tables: object, file: Path) -> tuple[ServerEntry, ...]:
+    """Return the servers of ``tables``, in order; paths are relative to the folder of ``file``.
+
+    Raises ``Failure`` ``config.value`` that names file and key, and never the value of a header.
+    """
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise Failure("config.value", place=f"servers in {file}", why="it is no list of tables; write [[servers]]")
+    entries = [_entry(table, number, file) for number, table in enumerate(tables)]
+    for number, entry in enumerate(entries):
+        if (other := _same(entry, entries[:number])) is not None:
+            key, value = other
+            raise _unusable(file, number, key, f"{shown(value)} is that of another server; give each its own")
+    taken = {entry.name for entry in entries}
+    for number, entry in enumerate(entries):
+        if not entry.name:
+            entries[number] = replace(entry, name=_fresh_name(entry.url, taken))
+            taken.add(entries[number].name)
+    return tuple(entries)
+
+
+def chosen(addresses: Sequence[str], known: Sequence[ServerEntry]) -> tuple[ServerEntry, ...]:
+    """Return the servers at ``addresses``, each with what is ``known`` of it and with a name of its own. Pure.
+
+    What was meant as the name of a known one has become an address by then: ``gpu-a`` is ``http://gpu-a``. Raises
+    ``Failure`` ``config.value`` for one that is named twice.
+    """
+    entries: list[ServerEntry] = []
+    for address in addresses:
+        left = [one for one in known if one.url != SIMULATOR or one not in entries]
+        entry = next((one for one in left if address in (one.url, f"http://{one.name}")), ServerEntry(url=address))
+        if entry.url != SIMULATOR and any(entry.url == one.url for one in entries):
+            why = f"{entry.name} ({entry.url}) is given twice; a server gets its share of the scenes once"
+            raise Failure("config.value", place="--server", why=why)
+        names = {one.name for one in entries} | {one.name for one in known}
+        entries.append(entry if entry.name else replace(entry, name=_fresh_name(address, names)))
+    return tuple(entries)
+
+
+def distinct(addresses: Sequence[str]) -> None:
+    """Return when no server is in ``addresses`` twice; any number of simulators may be. Raises :class:`Unusable`."""
+    seen: set[tuple[str, int | None, str]] = set()
+    for address in addresses:
+        if address != SIMULATOR and (place := _place(address)) in seen:
+            raise Unusable(f"{address} is given twice; a server gets its share of the scenes once")
+        elif address != SIMULATOR:
+            seen.add(place)
+
+
+def headers_in(file: Path, url: str, environ: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the headers of the server at ``url`` in the configuration ``file``; ``None`` where it names none.
+
+    ``${NAME}`` in a value stands for a variable of ``environ``. Raises ``Failure`` ``config.unreadable`` or
+    ``config.value``, with no value in it.
+    """
+    for number, table in enumerate(_tables(file)):
+        if server_address(str(table["url"])) == url and "headers" in table:
+            return {name: _filled(text, environ, number, name, file) for name, text in table["headers"].items()}
+    return None
+
+
+def env_for(file: Path, url: str) -> dict[str, str]:
+    """Return what the configuration ``file`` adds to the environment of the ComfyUI that is started for ``url``.
+
+    It stands in the table ``[[servers]]`` of that address, else in ``[server]``. Raises as :func:`headers_in` does.
+    """
+    for table in _tables(file):
+        if server_address(str(table["url"])) == url:
+            return {str(name): str(text) for name, text in table.get("env", {}).items()}
+    return env_in(file)
+
+
+def _tables(file: Path) -> list[dict[str, Any]]:
+    """Return the tables ``[[servers]]`` of ``file`` as they are now, held to what they must be; none without any."""
+    from comfytui.model import document
+
+    data = document.read_bytes(file, unreadable="config.unreadable")
+    content = document.decode(data, "toml", file=str(file), syntax="config.unreadable")
+    tables = content.get("servers") if isinstance(content, dict) else None
+    if tables is None:
+        return []
+    read_servers(tables, file)
+    return list(tables)
+
+
+# --- one table ------------------------------------------------------------------------------------------------------
+
+
+def _entry(table: Mapping[str, Any], number: int, file: Path) -> ServerEntry:
+    folder = file.absolute().parent
+    for key in table:
+        if key not in SERVERS_KEYS:
+            raise _unusable(file, number, key, f"there is no such setting{near(key, SERVERS_KEYS)}")
+    if "url" not in table:
+        raise _unusable(file, number, "url", "it is missing")
+
+    def read(key: str, make: Any, default: Any = None) -> Any:
+        if key not in table:
+            return default
+        try:
+            return make(table[key])
+        except Unusable as fault:
+            raise _unusable(file, number, key, str(fault)) from None
+
+    url = read("url", lambda value: server_address(text_of(value)))
+    if url == SIMULATOR and (own := next((key for key in ("output_dir", "headers", "command") if key in table), None)):
+        raise _unusable(file, number, own, "the simulator has its own")
+    read("headers", _headers)
+    return ServerEntry(
+        url=url,
+        name=read("name", _name, ""),
+        output_dir=read("output_dir", lambda value: folder_path(text_of(value), folder)),
+        tags=read("tags", _tags, ()),
+        weight=read("weight", _weight, 1.0),
+        start=read_start(table, file, f"servers[{number}]"),
+        file=file.absolute() if "headers" in table else None,
+    )
+
+
+def _name(value: object) -> str:
+    text = text_of(value)
+    if not _NAME.fullmatch(text):
+        raise Unusable(f"{shown(text)} is no name; take letters, digits, dots and dashes, at most {LONGEST_NAME}")
+    return text
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise Unusable(f'{shown(value)} is no list of texts; write ["24gb"]')
+    tags = tuple(text_of(tag) for tag in value)
+    for tag in tags:
+        if not _TAG.fullmatch(tag):
+            raise Unusable(f"{shown(tag)} is no tag; take letters, digits, dots and dashes")
+    return tuple(dict.fromkeys(tags))
+
+
+def _weight(value: object) -> float:
+    number = number_of(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= MAXIMUM:
+        raise Unusable(f"{shown(value)} is not a number above 0")
+    return float(number)
+
+
+def _headers(value: object) -> None:
+    if not isinstance(value, dict):
+        raise Unusable("it is no table of headers")
+    for name, text in value.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", str(name)):
+            raise Unusable(f"{shown(name)} is no name of a header")
+        if not isinstance(text, str) or plain(text) != text:  # never shown: it may be a secret
+            raise Unusable(f"the value of {name} is not text on one line")
+
+
+def _filled(text: str, environ: Mapping[str, str], number: int, name: str, file: Path) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = environ.get(match[1])
+        if not found:
+            raise _unusable(file, number, f"headers.{name}", f"the variable {match[1]} is not set")
+        return found
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
+
+
+def _same(entry: ServerEntry, others: Sequence[ServerEntry]) -> tuple[str, str] | None:
+    """Return the key and the value in which ``entry`` is the same as one of ``others``."""
+    for other in others:
+        if entry.name and entry.name == other.name:
+            return "name", entry.name
+        if entry.url != SIMULATOR and _place(entry.url) == _place(other.url):
+            return "url", entry.url
+    return None
+
+
+def _place(url: str) -> tuple[str, int | None, str]:
+    """Return what two addresses of one server have in common."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return ("127.0.0.1" if host in ("localhost", "::1") else host), port, parts.path
+
+
+def _fresh_name(address: str, taken: set[str]) -> str:
+    """Return host and port of ``address``, with a number where others are called so."""
+    name = (
+        re.sub(r"[^A-Za-z0-9._:-]", "", address.partition("://")[2] or address)[:LONGEST_NAME].strip(":-.") or "server"
+    )
+    return next(each for each in (name, *(f"{name}-{n}" for n in range(2, len(taken) + 3))) if each not in taken)
+
+
+def _unusable(file: Path, number: int, key: str, why: str) -> Failure:
+    return Failure("config.value", place=f"servers[{number}].{plain(key, 80)} in {file}", why=why)
