@@ -10,7 +10,7 @@ import pytest
 
 from comfytui.sources.frames import folder as looking
 from comfytui.sources.frames import mounts
-from comfytui.sources.frames.folder import SLICE, FolderSeen, FolderView, FrameSeen, Round, nearest_folder, stamp
+from comfytui.sources.frames.folder import FolderSeen, FolderView, FrameSeen, nearest_folder, stamp
 from comfytui.sources.frames.mounts import events_reach, is_remote
 
 
@@ -86,60 +86,6 @@ def test_a_hostile_name_is_fit_to_be_shown_and_still_opens(tmp_path: Path) -> No
     seen = [found for found in FolderView(tmp_path).look() if isinstance(found, FrameSeen)]
     assert sorted(found.name for found in seen) == ["s_ line.png", "s_�.png"]
     assert [found.path.read_bytes() for found in seen] == [b"xy", b"xy"]
-
-
-def test_a_round_begins_with_what_came_or_went_and_asks_the_others_in_slices(tmp_path: Path) -> None:
-    for number in range(SLICE + 3):
-        (tmp_path / f"s_{number:05}").touch()
-    view = FolderView(tmp_path, "s_")
-    view.look()
-    round_ = Round(view)
-    for number in range(SLICE + 2):
-        (tmp_path / f"s_{number:05}").write_bytes(b"x")
-    (tmp_path / f"s_{SLICE + 2:05}").unlink()
-    (tmp_path / "s_late").touch()
-    (tmp_path / "other").touch()
-
-    first = changes(round_.look(None))
-    assert ("s_late", "added") in first and (f"s_{SLICE + 2:05}", "deleted") in first
-    assert len(first) == SLICE + 2 and not round_.over
-
-    (tmp_path / "s_event").touch()
-    assert changes(round_.look({"s_event"}, onward=False)) == [("s_event", "added")]
-    rest = changes(round_.look(()))
-    assert len(rest) == 2 and round_.over
-    assert {name for name, change in [*first, *rest] if change == "changed"} == {
-        f"s_{number:05}" for number in range(SLICE + 2)
-    }
-
-
-def test_a_round_asks_the_files_first_that_were_written_last(tmp_path: Path) -> None:
-    for number in range(SLICE + 5):
-        (tmp_path / f"s_{number:05}").touch()
-        os.utime(tmp_path / f"s_{number:05}", (number, number))
-    view = FolderView(tmp_path)
-    view.look()
-    (tmp_path / f"s_{SLICE + 4:05}").write_bytes(b"grown")
-    (tmp_path / "s_00000").write_bytes(b"grown")
-    round_ = Round(view)
-    assert changes(round_.look(None)) == [(f"s_{SLICE + 4:05}", "changed")]
-    assert changes(round_.look(())) == [("s_00000", "changed")] and round_.over
-
-
-def test_a_round_of_a_folder_that_was_exchanged_looks_at_all_of_it(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    for number in range(SLICE + 1):
-        (folder / f"{number}").touch()
-    view = FolderView(folder)
-    view.look()
-    round_ = Round(view)
-    round_.look(None)
-    assert not round_.over
-    folder.rename(tmp_path / "old")
-    folder.mkdir()
-    (folder / "b").touch()
-    assert len(changes(round_.look(None))) == SLICE + 2 and round_.over
 
 
 def test_a_folder_that_goes_and_comes_back(tmp_path: Path) -> None:

@@ -3,20 +3,24 @@
 import errno
 import io
 import os
+import queue
 import shutil
-from collections.abc import AsyncGenerator, Callable
+import threading
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-import watchfiles
 from anyio import to_thread
 from PIL import Image
+from watchfiles import _rust_notify
 
-from comfytui.clock import Clock, system_clock
+from comfytui.clock import system_clock
 from comfytui.sources.frames import watcher as watching
 from comfytui.sources.frames.folder import Batch, FolderSeen, FrameSeen
+from comfytui.sources.frames.sweep import AGAIN
 from comfytui.sources.frames.verify import prove
 from comfytui.sources.frames.watcher import FrameWatcher
 from tests.sources.driven_clock import DrivenClock
@@ -270,20 +274,14 @@ async def test_a_cancelled_task_ends_promptly_with_its_thread(tmp_path: Path) ->
 
 
 class NoWatches:
-    """A stand-in for ``awatch`` on a machine that has used up its inotify watches."""
+    """A stand-in for ``RustNotify`` on a machine that has used up its inotify watches."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    async def __anext__(self) -> None:
+    def __init__(self, *_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
-
-    async def aclose(self) -> None:
-        pass
 
 
 async def test_a_folder_without_events_is_polled_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchfiles, "awatch", NoWatches)
+    monkeypatch.setattr(_rust_notify, "RustNotify", NoWatches)
     async with watch(tmp_path, interval=0.01) as watcher:
         await following(watcher)
         put(tmp_path / "s_00001_.png")
@@ -304,89 +302,61 @@ async def test_a_network_file_system_is_polled_unless_events_are_asked_for(
         assert (watcher.mode, watcher.note) == ("events", "")
 
 
-def deaf(clock: Clock, armed: list[Path]) -> Callable[..., AsyncGenerator[set[Any], None]]:
-    """Return a stand-in for ``awatch`` that never hears anything, on the time of ``clock``."""
+class ScriptedEvents:
+    """A stand-in for :class:`FolderEvents` that tells what it is given."""
 
-    async def awatch(path: Path, **_: object) -> AsyncGenerator[set[Any], None]:
-        armed.append(path)
-        while True:
-            await clock.sleep(0.25)
-            yield set()
+    def __init__(self, *_: object) -> None:
+        self._script: queue.Queue[Collection[str] | None] = queue.Queue()
+        self._waiting = threading.Semaphore(0)
 
-    return awatch
+    def wait(self, ended: threading.Event) -> Collection[str] | None:
+        self._waiting.release()
+        while not ended.is_set():
+            with suppress(queue.Empty):
+                return self._script.get(timeout=0.005)
+        return ()
+
+    def close(self) -> None:
+        self._script.put(())
+
+    async def tell(self, names: Collection[str] | None) -> None:
+        """Tell of ``names``; return when they have been looked at."""
+        await self._is_waited_for()
+        self._script.put(names)
+        await self._is_waited_for()
+        self._waiting.release()
+
+    async def _is_waited_for(self) -> None:
+        assert await to_thread.run_sync(lambda: self._waiting.acquire(timeout=20))
 
 
-async def test_a_lost_event_is_made_good_by_the_next_full_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = DrivenClock()
-    monkeypatch.setattr(watchfiles, "awatch", deaf(clock, []))
-    seen_at: list[float] = []
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> ScriptedEvents:
+    scripted = ScriptedEvents()
+    monkeypatch.setattr(watching, "FolderEvents", lambda *_: scripted)
+    return scripted
+
+
+async def test_events_tell_and_the_sweep_finds_what_they_do_not_tell(tmp_path: Path, events: ScriptedEvents) -> None:
+    clock, seen = DrivenClock(), list[tuple[str, str]]()
+
+    async def read(watcher: FrameWatcher) -> None:
+        async for batch in watcher:
+            seen.extend(names(batch))
+
     async with watch(tmp_path, clock=clock) as watcher, anyio.create_task_group() as group:
-        await following(watcher)
-
-        async def read() -> None:
-            await until(watcher, is_file("s_00001_.png", "added"))
-            seen_at.append(clock.monotonic())
-
-        group.start_soon(read)
-        await clock.tick()  # the look after arming
-        await clock.somebody_sleeps()
-        put(tmp_path / "s_00001_.png")
-        while not seen_at:
-            with anyio.move_on_after(0.05):
-                await clock.tick()
-    assert seen_at == [pytest.approx(0.25 + watching.FULL_LOOK)]
-
-
-async def test_a_folder_that_is_exchanged_is_armed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, armed = DrivenClock(), list[Path]()
-    monkeypatch.setattr(watchfiles, "awatch", deaf(clock, armed))
-    folder = tmp_path / "run"
-    folder.mkdir()
-    async with watch(folder, tmp_path, clock=clock) as watcher, anyio.create_task_group() as group:
-        await following(watcher)
-        group.start_soon(until, watcher, is_file("s_00001_.png", "added"))
-        await clock.tick()
-        await clock.somebody_sleeps()
-        folder.rename(tmp_path / "old")
-        folder.mkdir()
-        put(folder / "s_00001_.png")
-        await clock.tick()
-    assert armed[0] == folder
-    async with watch(folder, tmp_path, clock=clock) as watcher, anyio.create_task_group() as group:
-        armed.clear()
-        await following(watcher)
-        group.start_soon(until, watcher, lambda seen: isinstance(seen, FolderSeen) and seen.present)
-        await clock.tick()
-        await clock.somebody_sleeps()
-        shutil.rmtree(folder)
-        await clock.tick()
-        await clock.somebody_sleeps()
-        folder.mkdir()
-        await clock.tick()
-    assert armed == [folder, tmp_path]
-
-
-async def test_a_folder_that_goes_as_it_is_armed_is_no_reason_to_poll(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, calls = watchfiles.awatch, list[Path]()
-
-    async def gone_once(path: Path, **options: Any) -> AsyncGenerator[set[Any], None]:
-        calls.append(path)
-        if len(calls) == 1:
-            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-        async for changes in real(path, **options):
-            yield changes
-
-    monkeypatch.setattr(watchfiles, "awatch", gone_once)
-    async with watch(tmp_path) as watcher:
-        await following(watcher)
-        put(tmp_path / "s_00001_.png")
-        await until(watcher, is_file("s_00001_.png", "added"))
-        put(tmp_path / "s_00002_.png")
-        await until(watcher, is_file("s_00002_.png", "added"))
-        assert watcher.mode == "events"
-    assert len(calls) == 2
+        group.start_soon(read, watcher)
+        await events.tell(None)  # it is armed, and looks at everything
+        put(tmp_path / "told.png")
+        put(tmp_path / "lost.png")
+        await events.tell({"told.png"})
+        clock.advance(AGAIN - 0.01)
+        await events.tell(())
+        assert seen == [("told.png", "added")]
+        clock.advance(0.01)
+        await events.tell(())
+        assert seen == [("told.png", "added"), ("lost.png", "added")]
+        watcher.stop()
 
 
 async def test_a_slow_look_makes_full_looks_rarer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,9 +368,9 @@ async def test_a_slow_look_makes_full_looks_rarer(tmp_path: Path, monkeypatch: p
         await following(watcher)
         look = watcher._view.look
 
-        def slow(names: Any) -> Batch:
+        def slow() -> Batch:
             clock.advance(0.2)
-            return look(names)
+            return look()
 
         monkeypatch.setattr(watcher._view, "look", slow)
         group.start_soon(drain, watcher)

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -45,9 +45,6 @@ class FolderSeen(Struct, frozen=True, kw_only=True):
 Seen: TypeAlias = FrameSeen | FolderSeen
 Batch: TypeAlias = tuple[Seen, ...]
 
-
-SLICE = 1000
-"""How many files that were there before are looked at in one go: some milliseconds."""
 
 _OUR_OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -144,20 +141,21 @@ class FolderView:
         self._identity, self._looked = found, True
         return tuple(batch)
 
-    def names(self) -> tuple[list[str], list[str]] | None:
-        """Return the names that came or went since the last look, and those that stayed, last written first.
-
-        ``None`` when the folder has to be looked at as a whole.
-        """
-        if not self._looked or self._identity is None or identity(self._folder) != self._identity:
-            return None
+    def entries(self) -> Iterator[str]:
+        """Give the names in the folder one by one, as far as it can be read; the folder is open meanwhile."""
         try:
             with os.scandir(self._folder) as entries:
-                there = {entry.name for entry in entries if entry.name.startswith(self._prefix)}
-        except OSError:
-            return None
-        known = self._known.keys()
-        return list(there ^ known), sorted(there & known, key=lambda name: self._known[name].mtime_ns, reverse=True)
+                yield from (entry.name for entry in entries if entry.name.startswith(self._prefix))
+        except OSError:  # the next look tells what became of the folder
+            return
+
+    def known(self) -> list[str]:
+        """Return the names of the files that were seen."""
+        return list(self._known)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Return those of ``names`` that no file has that was seen."""
+        return [name for name in names if name not in self._known]
 
     def _list(self) -> dict[str, Stamp]:
         with os.scandir(self._folder) as entries:
@@ -175,36 +173,6 @@ class FolderView:
                 if seen is not None:
                     found[name] = seen
         return found
-
-
-class Round:
-    """Looks at everything in slices, so that what events name is never long in coming; then again from the beginning.
-
-    It begins with what came or went; the files that were there before are asked slice by slice, and those that were
-    written last come first: they are the ones that may still grow.
-    """
-
-    def __init__(self, view: FolderView) -> None:
-        self._view = view
-        self._left: list[str] = []
-
-    @property
-    def over(self) -> bool:
-        """Whether everything was looked at since it began."""
-        return not self._left
-
-    def look(self, names: Collection[str] | None, onward: bool = True) -> Batch:
-        """Look at ``names``, and ``onward`` at the next slice; with ``None`` the round begins anew."""
-        if names is None:
-            listed = self._view.names()
-            if listed is None:
-                self._left = []
-                return self._view.look()
-            names, self._left = listed
-        ours: list[str] = []
-        if onward:
-            ours, self._left = self._left[:SLICE], self._left[SLICE:]
-        return self._view.look({*names, *ours})
 
 
 def compare(folder: Path, before: Mapping[str, Stamp], now: Mapping[str, Stamp], first: Change) -> list[FrameSeen]:
