@@ -11,6 +11,7 @@ from comfytui.cli.faces import chosen_face, prepare_dashboard
 from comfytui.clock import system_clock
 from comfytui.errors import Failure
 from comfytui.model.fold import fold_all
+from comfytui.model.paged import Paged
 from comfytui.model.plan import RunPlan
 from comfytui.model.state import Scene, State
 from comfytui.records import journal
@@ -74,7 +75,7 @@ def _known(run: RunDir, plan: RunPlan) -> tuple[State, JournalReading]:
     reading = journal.read(run.journal)
     state = fold_all(reading) if run.journal.exists() else State()
     if state.run is None:
-        state = State(scenes=tuple(Scene(brief=brief) for brief in plan.scenes))
+        state = State(scenes=Paged(Scene(brief=brief) for brief in plan.scenes))
     return state, reading
 
 

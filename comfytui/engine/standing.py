@@ -6,7 +6,7 @@ rendering does; an unchanged scene is the same object, so those that changed are
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from comfytui.model.changes import changed_places
 from comfytui.model.state import Scene, ScenePhase
@@ -15,12 +15,12 @@ from comfytui.model.state import Scene, ScenePhase
 class Standing:
     """Which scenes are open, how many are in each phase, which ones wait and how long executions took."""
 
-    def __init__(self, scenes: tuple[Scene, ...] = ()) -> None:
-        self._scenes: tuple[Scene, ...] = ()
+    def __init__(self, scenes: Sequence[Scene] = ()) -> None:
+        self._scenes: Sequence[Scene] = ()
         self._start_anew(())
         self.follow(scenes)
 
-    def follow(self, scenes: tuple[Scene, ...]) -> "Standing":
+    def follow(self, scenes: Sequence[Scene]) -> "Standing":
         """Learn how they stand now, and return itself."""
         if scenes is self._scenes:
             return self
@@ -64,7 +64,7 @@ class Standing:
         """
         return sorted({*self._special, *([min(self._untouched)] if self._untouched else ())})
 
-    def _start_anew(self, scenes: tuple[Scene, ...]) -> None:
+    def _start_anew(self, scenes: Sequence[Scene]) -> None:
         self._scenes = scenes
         self._phases: Counter[ScenePhase] = Counter()
         self._open: set[int] = set()

@@ -53,7 +53,7 @@ class Known(Struct, frozen=True, kw_only=True):
 
     run: str = ""
     seq: int = -1
-    scenes: tuple[Scene, ...] = ()
+    scenes: Sequence[Scene] = ()
     spent: tuple[Spent, ...] = ()
     cold: bool = True
     done: int = 0

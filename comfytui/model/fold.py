@@ -14,13 +14,14 @@ from msgspec.structs import replace
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
 from comfytui.model.fold_server import fold_server_fact, fold_server_sample, servers_of
+from comfytui.model.frame_rows import FrameRow
 from comfytui.model.narrate import narrate, stall_note
+from comfytui.model.packed import example_of, pack
+from comfytui.model.paged import Paged
 from comfytui.model.state import (
-    RECENT_FRAMES,
     RECENT_NOTES,
     Attempt,
     AttemptPhase,
-    FrameRow,
     HistoryLook,
     Note,
     OwnProcess,
@@ -73,7 +74,7 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
                 scene=sample.scene, attempt=sample.attempt, name=sample.name, state=sample.state, at=at,
                 bytes=sample.bytes,
             )  # fmt: skip
-            return _frame_row(state, row)
+            return replace(state, frames=state.frames.told(row))
         case e.ServerSample():
             return fold_server_sample(state, sample, at)
         case _:
@@ -83,7 +84,7 @@ def _fold_sample(state: State, sample: e.Sample, at: datetime) -> State:
 def _fold_fact(state: State, fact: e.Fact, at: datetime) -> State:
     match fact:
         case e.RunOpened():
-            scenes = tuple(Scene(brief=brief) for brief in fact.scenes)
+            scenes = Paged(Scene(brief=brief) for brief in fact.scenes)
             run = Run(
                 id=fact.run_id, dir=fact.run_dir, story=fact.story, workflow=fact.workflow, policy=fact.policy,
                 version=fact.version, opened_at=at, inputs=fact.inputs, sweep=fact.sweep,
@@ -144,8 +145,12 @@ def _scene(state: State, scene_id: str, change: Callable[[Scene], Scene]) -> Sta
     place = state.index.get(scene_id)
     if place is None:
         return state
-    scenes = state.scenes
-    return replace(state, scenes=(*scenes[:place], change(scenes[place]), *scenes[place + 1 :]))
+    scene = change(state.scenes[place])
+    if not scene.over:
+        return replace(state, scenes=state.scenes.replaced(place, scene))
+    example = state.example or example_of(scene.attempts)
+    scene = replace(scene, attempts=pack(scene.attempts, example))
+    return replace(state, scenes=state.scenes.replaced(place, scene), example=example)
 
 
 def _scene_ended(scene: Scene, fact: e.SceneEnded) -> Scene:
@@ -190,27 +195,18 @@ def _fold_attempt(state: State, fact: e.AttemptFact, at: datetime) -> State:
                 scene=fact.scene, attempt=fact.attempt, name=frame.name, bytes=frame.bytes, at=at,
                 state="proven" if frame.verified else "unproven", sha256=frame.sha256, via=frame.via,
             )  # fmt: skip
-            return _frame_row(folded, row)
+            return replace(folded, frames=folded.frames.told(row))
         case e.FrameRefused() | e.FrameLost():
             verdict = fact.state if isinstance(fact, e.FrameRefused) else "missing"
             row = FrameRow(scene=fact.scene, attempt=fact.attempt, name=fact.name, state=verdict, at=at, why=fact.why)
-            return _frame_row(folded, row)
+            return replace(folded, frames=folded.frames.told(row))
         case e.ExecutionEnded():
             return _without_progress(folded, fact.scene)
         case e.AttemptEnded():
-            return _without_writing(_without_progress(folded, fact.scene), fact)
+            frames = folded.frames.ended(fact.scene, fact.attempt)
+            return _without_progress(replace(folded, frames=frames), fact.scene)
         case _:
             return folded
-
-
-def _without_writing(state: State, ended: e.AttemptEnded) -> State:
-    """Drop the frames of an attempt that still count as growing: whatever they were, nobody waits for them any more."""
-    rows = tuple(
-        row
-        for row in state.frames
-        if row.state != "writing" or row.attempt != ended.attempt or row.scene != ended.scene
-    )
-    return state if len(rows) == len(state.frames) else replace(state, frames=rows)
 
 
 def _step_told(state: State, sample: e.Progress, at: datetime) -> State:
@@ -239,7 +235,7 @@ def _with_attempt(scene: Scene, attempt: Attempt) -> Scene:
     if before is None:
         attempts = (*scene.attempts, attempt)
     else:
-        attempts = tuple(attempt if a is before else a for a in scene.attempts)
+        attempts = tuple(attempt if a.number == attempt.number else a for a in scene.attempts)
     if scene.over or attempts[-1] is not attempt:
         return replace(scene, attempts=attempts)
     # An attempt that ended leaves its scene collecting until the planner says requeued or ended.
@@ -259,6 +255,9 @@ def _later(now: AttemptPhase, then: AttemptPhase) -> AttemptPhase:
 
 def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
     match fact:
+        case e.FrameProven(frame=frame):
+            others = [f for f in a.frames if f.name != frame.name]
+            return replace(a, frames=(*others, frame), refused=_without(a.refused, frame.name))
         case e.PromptQueued():
             return replace(
                 a, phase=_later(a.phase, "queued"), queued_at=at, warnings=(*a.warnings, *fact.warnings),
@@ -281,16 +280,13 @@ def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
                 a, phase=_later(a.phase, "collecting"), execution_ended_at=at, status=fact.status,
                 success_at=fact.success_at, error=fact.error, expected=fact.expected,
             )  # fmt: skip
-        case e.FrameProven(frame=frame):
-            others = tuple(f for f in a.frames if f.name != frame.name)
-            return replace(a, frames=(*others, frame), refused=tuple(r for r in a.refused if r.name != frame.name))
         case e.FrameLost():
             refusal = Refusal(name=fact.name, state="missing", why=fact.why)
             kept = tuple(frame for frame in a.frames if frame.name != fact.name)
-            return replace(a, frames=kept, refused=(*(r for r in a.refused if r.name != fact.name), refusal))
+            return replace(a, frames=kept, refused=(*_without(a.refused, fact.name), refusal))
         case e.FrameRefused():
             refusal = Refusal(name=fact.name, state=fact.state, why=fact.why)
-            return replace(a, refused=(*(r for r in a.refused if r.name != fact.name), refusal))
+            return replace(a, refused=(*_without(a.refused, fact.name), refusal))
         case e.DoneMarkerAwaited():
             return replace(a, marker_waited=fact.waited, marker_path=fact.path)
         case e.CopyForced():
@@ -310,15 +306,5 @@ def _advance(a: Attempt, fact: e.AttemptFact, at: datetime) -> Attempt:
             return a
 
 
-def _frame_row(state: State, row: FrameRow) -> State:
-    """Put ``row`` first; an older row of the same frame goes, and a growing one keeps its place and first time."""
-    for place, old in enumerate(state.frames):
-        if old.name == row.name and old.attempt == row.attempt and old.scene == row.scene:
-            if old.state != "writing" and row.state == "writing":
-                return state  # a late sample of a frame that has been judged since
-            if old.state == row.state:
-                row = replace(row, at=old.at)
-                return replace(state, frames=(*state.frames[:place], row, *state.frames[place + 1 :]))
-            rest = (*state.frames[:place], *state.frames[place + 1 :])
-            return replace(state, frames=(row, *rest))
-    return replace(state, frames=(row, *state.frames[: RECENT_FRAMES - 1]))
+def _without(refused: tuple[Refusal, ...], name: str) -> tuple[Refusal, ...]:
+    return tuple(refusal for refusal in refused if refusal.name != name) if refused else refused

@@ -22,6 +22,8 @@ def narrate(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
 
 def _narrated(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
     match event:
+        case e.AttemptFact():
+            return _attempt(event)
         case e.RunOpened(scenes=()):
             return None  # a server is watched; there is no run
         case e.RunOpened():
@@ -72,8 +74,6 @@ def _narrated(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
             )
         case e.SceneEnded():
             return _scene_ended(event)
-        case e.AttemptFact():
-            return _attempt(event)
         case _:
             return _server(event)
 
@@ -158,6 +158,8 @@ def _stalled(event: e.StallNoticed) -> str:
 def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
     number, scene = event.attempt, event.scene
     match event:
+        case e.FrameProven() | e.HistoryRead() | e.GpuMeasured():
+            return None
         case e.PromptQueued():
             place = "" if event.number is None else f" as number {event.number}"
             return "info", f"Attempt {number} queued on {event.server or 'the server'}{place}", scene

@@ -4,6 +4,7 @@ It is made by :mod:`comfytui.model.fold` from the stream of events and by nothin
 touch stays the very same object, so ``old.scenes is new.scenes`` tells a face that it has nothing to redraw.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -23,6 +24,8 @@ from comfytui.model.events import (
     SweepPart,
     VaryingInput,
 )
+from comfytui.model.frame_rows import FrameRows
+from comfytui.model.paged import Paged
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus, GpuSource, HistoryExitReason, Telemetry
 
@@ -30,10 +33,8 @@ AttemptPhase = Literal["planned", "queued", "executing", "collecting", "ended"]
 ScenePhase = Literal[
     "waiting", "planned", "queued", "executing", "collecting", "done", "failed", "cancelled", "skipped"
 ]
-FrameState = Literal["writing", "proven", "unproven", "truncated", "missing", "unsafe"]
 SocketState = Literal["unknown", "open", "closed", "refused", "silent"]
 
-RECENT_FRAMES = 400
 RECENT_NOTES = 400
 GPU_SAMPLES = 600
 
@@ -103,7 +104,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     @property
     def proven(self) -> int:
         """How many of its frames are proven whole."""
-        return sum(frame.verified for frame in self.frames)
+        return [frame.verified for frame in self.frames].count(True)
 
     @property
     def succeeded(self) -> bool:
@@ -117,7 +118,8 @@ class Scene(Struct, frozen=True, kw_only=True):
 
     brief: SceneBrief
     phase: ScenePhase = "waiting"
-    attempts: tuple[Attempt, ...] = ()
+    attempts: Sequence[Attempt] = ()
+    """From the first; those of a scene that is over are packed (:mod:`comfytui.model.packed`)."""
     best: int | None = None
     success: bool = False
     meets_floor: bool = False
@@ -153,27 +155,15 @@ class Scene(Struct, frozen=True, kw_only=True):
 
     def attempt(self, number: int) -> Attempt | None:
         """Return attempt ``number`` (from 1), or ``None``."""
-        return next((a for a in self.attempts if a.number == number), None)
+        for attempt in self.attempts:
+            if attempt.number == number:
+                return attempt
+        return None
 
     @property
     def chosen(self) -> Attempt | None:
         """The best attempt of a scene that is over, else the newest."""
         return self.attempt(self.best) if self.best is not None else self.latest
-
-
-class FrameRow(Struct, frozen=True, kw_only=True):
-    """One line of the live frame watcher; ``at`` is when this state was first seen."""
-
-    scene: str
-    attempt: int
-    name: str
-    state: FrameState
-    at: datetime
-    bytes: int = 0
-    why: str = ""
-    sha256: str = ""
-    via: Literal["disk", "http"] = "disk"
-    """How it came into the run folder."""
 
 
 class GpuMoment(Struct, frozen=True, kw_only=True):
@@ -311,15 +301,17 @@ class State(Struct, frozen=True, kw_only=True):
     run: Run | None = None
     servers: tuple[Server, ...] = (Server(),)
     """Those that render, at least one, in the order in which they were named."""
-    scenes: tuple[Scene, ...] = ()
+    scenes: Paged[Scene] = Paged()
+    example: bytes = b""
+    """What the attempts of scenes that are over are packed by."""
     index: dict[str, int] = {}
     """Where each scene id stands in ``scenes``. Shared between states and never changed in place."""
     progress: dict[str, Progress] = {}
     """Progress of the scenes that execute, by scene id. Replaced, never changed in place."""
     steps: dict[str, Steps] = {}
     """The steps of the scenes that execute, by scene id. Replaced, never changed in place."""
-    frames: tuple[FrameRow, ...] = ()
-    """The newest frames first, at most ``RECENT_FRAMES``."""
+    frames: FrameRows = FrameRows()
+    """The newest frames first."""
     notes: tuple[Note, ...] = ()
     """Oldest first, at most ``RECENT_NOTES``."""
 

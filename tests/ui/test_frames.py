@@ -13,7 +13,7 @@ from comfytui.faces.tui.drawing import method_for, why_words
 from comfytui.faces.tui.gallery import decoded
 from comfytui.faces.tui.panes.frame_row import rate
 from comfytui.model import events as e
-from comfytui.model.state import FrameRow
+from comfytui.model.frame_rows import FrameRow
 from tests.ui import script
 from tests.ui.stage import NORMAL, SIZES, WIDE, Stage, stage
 

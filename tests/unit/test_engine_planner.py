@@ -19,6 +19,7 @@ from comfytui.engine.planner import (
 from comfytui.engine.standing import Standing
 from comfytui.model.events import Frame, SceneBrief, StoryBrief
 from comfytui.model.failure_classes import FREE_RETRIES, TABLE, class_of
+from comfytui.model.paged import Paged
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt, Run, Scene, State
 from comfytui.model.telemetry import ExecutionFailure, ExecutionStatus
@@ -65,7 +66,7 @@ def state(*phases: str, held: bool = False, **of_scene: Scene) -> State:
         id="r", dir="/r", story=StoryBrief(id="s"), workflow="smoke", policy=POLICY, version="0", opened_at=T0,
         held=held,
     )  # fmt: skip
-    return State(run=run, scenes=scenes, index={s.id: place for place, s in enumerate(scenes)})
+    return State(run=run, scenes=Paged(scenes), index={s.id: place for place, s in enumerate(scenes)})
 
 
 def due(now: State, policy: QueuePolicy = POLICY) -> list[str]:

@@ -18,6 +18,7 @@ from comfytui.model import events as e
 from comfytui.model.best import best_attempt
 from comfytui.model.envelope import Envelope
 from comfytui.model.fold import fold
+from comfytui.model.paged import Paged
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt, Run, Scene, State
 from comfytui.model.telemetry import ExecutionStatus
@@ -41,7 +42,7 @@ def scene(*attempts: Attempt, **fields: Any) -> Scene:
 
 
 def planned(one: Scene, found: Whereabouts | None = None, damage: str = "") -> SceneRecovery:
-    state = State(scenes=(one,), index={one.id: 0})
+    state = State(scenes=Paged((one,)), index={one.id: 0})
     (recovery,) = recovery_plan(state, {PROMPT: found} if found else {}, {one.id: damage} if damage else {})
     assert recovery.scene == one.id
     return recovery
@@ -95,7 +96,7 @@ def test_every_line_of_the_plan(one: Scene, found: Whereabouts | None, damage: s
 
 def test_the_order_is_that_of_the_story() -> None:
     scenes = tuple(Scene(brief=brief(number)) for number in (3, 1, 2))
-    plan = recovery_plan(State(scenes=scenes), {}, {})
+    plan = recovery_plan(State(scenes=Paged(scenes)), {}, {})
     assert [each.scene for each in plan] == [each.id for each in scenes]
 
 
@@ -111,7 +112,7 @@ RUN = Run(
     id="r", dir="/r", story=e.StoryBrief(id="s"), workflow="w", policy=QueuePolicy(), version="0", opened_at=T0,
     settled_at=T0, ended_at=T0, exit_code=0, archive="/a.zip",
 )  # fmt: skip
-COMPLETE = State(run=RUN, scenes=(scene(ended("success"), **DONE),))
+COMPLETE = State(run=RUN, scenes=Paged((scene(ended("success"), **DONE),)))
 
 
 def is_complete(state: State) -> bool:
@@ -142,7 +143,7 @@ def test_any_other_run_has_something_to_do(state: State) -> None:
 def test_a_lost_frame_counts_no_longer_until_it_is_proven_again() -> None:
     frames = tuple(e.Frame(name=name, bytes=1, sha256="a" * 64) for name in ("a", "b"))
     first = ended("success", success_at=T0, frames=frames)
-    state = State(scenes=(scene(first, replace(first, number=2), **DONE),), index={brief(1).id: 0})
+    state = State(scenes=Paged((scene(first, replace(first, number=2), **DONE),)), index={brief(1).id: 0})
     assert best_attempt(state.scenes[0].attempts).number == 1
     of_first = {"scene": brief(1).id, "attempt": 1}
     lost = e.FrameLost(**of_first, name="a", why="it is missing now")  # type: ignore[arg-type]

@@ -12,9 +12,10 @@ from comfytui.model import events as e
 from comfytui.model.artifact import SuiteRecord
 from comfytui.model.envelope import Envelope
 from comfytui.model.fold import fold, fold_all
+from comfytui.model.frame_rows import RECENT_FRAMES
 from comfytui.model.narrate import narrate
 from comfytui.model.policy import QueuePolicy
-from comfytui.model.state import GPU_SAMPLES, RECENT_FRAMES, RECENT_NOTES, Attempt, Scene, State
+from comfytui.model.state import GPU_SAMPLES, RECENT_NOTES, Attempt, Scene, State
 from tests.records.scripted import brief, telemetry
 from tests.unit.made_up import EVENTS
 

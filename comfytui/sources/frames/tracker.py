@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from comfytui.model.state import FrameState
+from comfytui.model.frame_rows import FrameState
 from comfytui.sources.frames.folder import FrameSeen
 from comfytui.sources.frames.verify import Proof
 

@@ -7,7 +7,8 @@ from comfytui.faces.tui.panes.figures import age, file_size
 from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip, clip_start, left, line_width, right, safe
 from comfytui.faces.tui.view import View
 from comfytui.model.frame_numbers import gap_words, gaps
-from comfytui.model.state import Attempt, FrameRow, State
+from comfytui.model.frame_rows import FrameRow
+from comfytui.model.state import Attempt, State
 
 Group = tuple[str, int]
 """The scene and attempt whose frames follow."""

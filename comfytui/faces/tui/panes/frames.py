@@ -8,7 +8,7 @@ from comfytui.faces.tui.panes.line import Line
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
 from comfytui.faces.tui.view import View
-from comfytui.model.state import FrameRow
+from comfytui.model.frame_rows import FrameRow
 
 
 class FramesPane(Pane):

@@ -28,12 +28,12 @@ class GpuPast:
     """The newest attempts and the leaks of each device. It looks only at scenes that changed."""
 
     run: str = ""
-    scenes: tuple[Scene, ...] = ()
+    scenes: Sequence[Scene] = ()
     spans: dict[tuple[str, int], Span] = field(default_factory=dict)
     readings: dict[DeviceKey, dict[tuple[str, int], FreeAfter]] = field(default_factory=dict)
     leaks: dict[DeviceKey, Leak] = field(default_factory=dict)
 
-    def take(self, run: str, scenes: tuple[Scene, ...]) -> None:
+    def take(self, run: str, scenes: Sequence[Scene]) -> None:
         """Learn from ``scenes`` of ``run``; what another run did is forgotten."""
         if scenes is self.scenes:
             return

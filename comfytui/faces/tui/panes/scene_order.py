@@ -1,10 +1,9 @@
 """In which order the queue is shown, and which of it: sorted and filtered, at the cost of what changed."""
 
 from collections.abc import Callable, Sequence
-from itertools import compress, count
-from operator import is_not
 
 from comfytui.faces.tui.panes.scene_filter import matches
+from comfytui.model.changes import changed_places
 from comfytui.model.queue import turn_of
 from comfytui.model.state import Scene
 
@@ -49,7 +48,7 @@ class SceneOrder:
     def __init__(self) -> None:
         self.sort = "story"
         self.turned = False
-        self._scenes: tuple[Scene, ...] = ()
+        self._scenes: Sequence[Scene] = ()
         self._terms: tuple[str, ...] = ()
         self._stale = True
         self._fits: list[bool] = []
@@ -72,7 +71,7 @@ class SceneOrder:
             return ""
         return f"by {self.sort}{', reversed' if self.turned else ''}"
 
-    def places(self, scenes: tuple[Scene, ...], terms: tuple[str, ...]) -> Sequence[int]:
+    def places(self, scenes: Sequence[Scene], terms: tuple[str, ...]) -> Sequence[int]:
         """Return the places of those ``scenes`` that fit all ``terms`` of a filter, in order."""
         if terms != self._terms:
             self._terms, self._stale = terms, True
@@ -85,14 +84,14 @@ class SceneOrder:
             self._scenes, self._stale = scenes, False
         return self._places
 
-    def _learn(self, scenes: tuple[Scene, ...]) -> bool:
+    def _learn(self, scenes: Sequence[Scene]) -> bool:
         """Judge the scenes that changed; return whether any of them may stand elsewhere now."""
         total, key = len(scenes), SORTS[self.sort]
         afresh = self._stale or len(self._scenes) != total
         if afresh:
             self._fits, self._keys = [False] * total, [None] * total
         moved = afresh
-        for place in range(total) if afresh else compress(count(), map(is_not, self._scenes, scenes)):
+        for place in range(total) if afresh else changed_places(self._scenes, scenes):
             scene = scenes[place]
             fits, value = matches(scene, self._terms), key(scene, place, total)
             moved |= fits != self._fits[place] or value != self._keys[place]

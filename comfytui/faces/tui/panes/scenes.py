@@ -24,17 +24,17 @@ _BUSY = ("executing", "collecting", "planned", "queued")
 class Tally:
     """What the queue holds, counted once for each change of it."""
 
-    scenes: tuple[Scene, ...] = ()
+    scenes: Sequence[Scene] = ()
     phases: Counter[str] | None = None
     longest_id: int = 5
 
     @staticmethod
-    def of(scenes: tuple[Scene, ...]) -> "Tally":
+    def of(scenes: Sequence[Scene]) -> "Tally":
         """Count ``scenes``."""
         longest = max((len(scene.brief.id) for scene in scenes), default=5)
         return Tally(scenes=scenes, phases=Counter(scene.phase for scene in scenes), longest_id=longest)
 
-    def after(self, scenes: tuple[Scene, ...]) -> "Tally":
+    def after(self, scenes: Sequence[Scene]) -> "Tally":
         """Return the count of ``scenes``, looking only at those that changed; the ids of a run never do."""
         if len(scenes) != len(self.scenes) or self.phases is None or (scenes and scenes[0].id != self.scenes[0].id):
             return Tally.of(scenes)
@@ -107,7 +107,7 @@ class ScenesPane(Pane):
         head = (scene_row.head(shape),) if height > 3 else ()
         return Picture(lines=Lazy(len(shown) + len(below), line), head=head, note=self._note(), cursor=cursor)
 
-    def _cursor(self, scenes: tuple[Scene, ...], others: int) -> int | None:
+    def _cursor(self, scenes: Sequence[Scene], others: int) -> int | None:
         if self._other is not None and others and self._shown:
             self._other = min(self._other, others - 1)
             return len(self._shown) + self._other
@@ -126,7 +126,7 @@ class ScenesPane(Pane):
         self._selected = scenes[self._shown[cursor]].id
         return cursor
 
-    def _busiest(self, scenes: tuple[Scene, ...]) -> int | None:
+    def _busiest(self, scenes: Sequence[Scene]) -> int | None:
         for phase in _BUSY:
             if self._tally.count(phase):
                 found = (at for at, place in enumerate(self._shown) if scenes[place].phase == phase)
