@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
+from comfytui.cli.opening import LateFeed
 from comfytui.clock import Clock, system_clock
-from comfytui.link.feeds import RunFeed
 from comfytui.model.feed import Feed
-from comfytui.records.lock import holder_of
-from comfytui.records.rundir import find_run
+from comfytui.records.rundir import RunDir, find_run
 from comfytui.records.sweepdir import SweepDir, named_sweep
 from comfytui.settings import Settings, load
 
@@ -29,18 +28,31 @@ def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:
     clock = system_clock()
     if not face.headless:
         prepare_dashboard(settings)
-
-        async def launch() -> int:
-            from comfytui.link.launch import launch_runner
-
-            return await launch_runner(run, clock, "rerun")
-
-        feed = RunFeed(run.path, clock, journal=run.journal, launch=launch)
+        feed = LateFeed(lambda: _rerunnable(run, clock))
         title = f"comfytui {run.run_id}"
         show(_metered(feed, face), clock, face, settings, title=title, owns_run=False, run=run)
         return 0
-    feed = RunFeed(run.path, clock, journal=run.journal, driven=lambda: holder_of(run) is not None, linger=False)
-    return _in_lines(feed, face, clock)
+    return _in_lines(_until_its_end(run, clock), face, clock)
+
+
+def _rerunnable(run: RunDir, clock: Clock) -> Feed:
+    """Return ``run`` as a feed that never ends, and starts a runner for a rerun."""
+    from comfytui.link.feeds import RunFeed
+
+    async def launch() -> int:
+        from comfytui.link.launch import launch_runner
+
+        return await launch_runner(run, clock, "rerun")
+
+    return RunFeed(run.path, clock, journal=run.journal, launch=launch)
+
+
+def _until_its_end(run: RunDir, clock: Clock) -> Feed:
+    """Return ``run`` as a feed that ends once no process has the run in hand."""
+    from comfytui.link.feeds import RunFeed
+    from comfytui.records.lock import holder_of
+
+    return RunFeed(run.path, clock, journal=run.journal, driven=lambda: holder_of(run) is not None, linger=False)
 
 
 def _attach_sweep(sweep: SweepDir, face: Face, settings: Settings, clock: Clock) -> int:

@@ -2,15 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-
-import anyio.to_thread
+from typing import TYPE_CHECKING
 
 from comfytui.errors import Failure
-from comfytui.link.replay import ReplayFeed
-from comfytui.model.catalog import RunEntry, SceneChange
 from comfytui.model.commands import AnyCommand
 from comfytui.model.feed import CaughtUp, Feed, FeedItem
 from comfytui.records.rundir import find_run
+
+if TYPE_CHECKING:
+    from comfytui.model.catalog import RunEntry, SceneChange
 
 
 class PastRuns:
@@ -19,22 +19,27 @@ class PastRuns:
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
 
-    async def runs(self) -> Sequence[RunEntry]:
+    async def runs(self) -> Sequence["RunEntry"]:
         """Return all runs, the newest first."""
+        from anyio import to_thread
+
         from comfytui.records.registry.index import list_entries
 
-        return await anyio.to_thread.run_sync(list_entries, self._runs_dir)
+        return await to_thread.run_sync(list_entries, self._runs_dir)
 
-    async def compare(self, before: str, after: str) -> Sequence[SceneChange]:
+    async def compare(self, before: str, after: str) -> Sequence["SceneChange"]:
         """Return two runs scene by scene. Raises ``Failure`` ``run.not_found``, ``run.no_record``."""
+        from anyio import to_thread
+
         from comfytui.records.registry.comparing import compare
 
         left, right = find_run(self._runs_dir, before), find_run(self._runs_dir, after)
-        return await anyio.to_thread.run_sync(compare, left, right)
+        return await to_thread.run_sync(compare, left, right)
 
     def open(self, run_id: str) -> Feed:
         """Return the record of a run as a feed. Raises ``Failure`` ``run.not_found``, ``journal.unreadable``."""
         from comfytui.cli.replaying import recorded_as
+        from comfytui.link.replay import ReplayFeed
 
         return ReplayFeed(recorded_as(run_id, self._runs_dir))
 

@@ -3,8 +3,9 @@
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from comfytui.clock import Clock
 from comfytui.errors import Failure
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["dashboard", "lines", "json"]
 
 
-@dataclass(frozen=True)
-class Face:
+class Face(Struct, frozen=True):
     """The face that was asked for."""
 
     kind: Kind

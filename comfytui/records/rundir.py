@@ -25,31 +25,31 @@ Paths in the records are relative to the run folder and written with ``/``, so t
 from its archive elsewhere, and stays whole; only ``RunDir`` itself, and what lies outside, is absolute.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from comfytui.clock import Clock
 from comfytui.errors import Failure
-from comfytui.model.events import SceneBrief
-from comfytui.model.plan import RunPlan
 from comfytui.records.atomic import clean_leftovers, copy_atomic, write_atomic
 from comfytui.records.faults import why, writing
 from comfytui.untrusted import file_name
+
+if TYPE_CHECKING:
+    from comfytui.model.events import SceneBrief
+    from comfytui.model.plan import RunPlan
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}")
 _TRIES = 3600
 
 
-@dataclass(frozen=True)
-class RunDir:
+class RunDir(Struct, frozen=True):
     """A run folder: ``path`` is absolute. The methods name places in it; none of them touches the disk."""
 
     path: Path
@@ -147,6 +147,8 @@ class RunDir:
 
     def story_keyframe(self, original: str) -> Path:
         """Return where the run's one copy of the keyframe ``original`` (an absolute path) is, however many share it."""
+        import hashlib
+
         mark = hashlib.sha256(original.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return self.story / f"keyframe-{mark}-{file_name(base_name(original))}"
 
@@ -222,7 +224,7 @@ def readable(value: object) -> bytes:
 
 
 def write_plan(
-    run: RunDir, plan: RunPlan, story_file: bytes | None = None, keyframes: Mapping[str, bytes] | None = None
+    run: RunDir, plan: "RunPlan", story_file: bytes | None = None, keyframes: Mapping[str, bytes] | None = None
 ) -> None:
     """Write ``run-plan.json``, and put the story file and the keyframes of its scenes into ``story/``.
 
@@ -251,8 +253,10 @@ def write_plan(
     write_atomic(run.plan, readable(plan))
 
 
-def read_plan(run: RunDir) -> RunPlan:
+def read_plan(run: RunDir) -> "RunPlan":
     """Return the plan of ``run``. Raises ``Failure``: ``run.not_found`` without one, ``run.plan`` for an unfit one."""
+    from comfytui.model.plan import RunPlan
+
     try:
         return msgspec.json.decode(run.plan.read_bytes(), type=RunPlan)
     except FileNotFoundError:
@@ -262,7 +266,7 @@ def read_plan(run: RunDir) -> RunPlan:
         raise Failure("run.plan", file=str(run.plan), why=words) from fault
 
 
-def prepare_scene(run: RunDir, brief: SceneBrief) -> Path:
+def prepare_scene(run: RunDir, brief: "SceneBrief") -> Path:
     """Make the folder of a scene, with its keyframe in it, and return it; what is there stays.
 
     The keyframe is a link to the run's own copy where the disk has links, for many scenes may share one. Raises

@@ -13,27 +13,28 @@
 """
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from comfytui.clock import Clock
 from comfytui.errors import Failure
-from comfytui.model.sweep import SweepPlan, SweepProgress
 from comfytui.records.atomic import write_atomic
 from comfytui.records.faults import why, writing
 from comfytui.records.rundir import RunDir, readable
+
+if TYPE_CHECKING:
+    from comfytui.model.sweep import SweepPlan, SweepProgress
 
 _SWEEP_ID = re.compile(r"sweep-\d{8}-\d{6}")
 _TRIES = 3600
 _Read = TypeVar("_Read")
 
 
-@dataclass(frozen=True)
-class SweepDir:
+class SweepDir(Struct, frozen=True):
     """A sweep's folder: ``path`` is absolute. The properties name places in it; none of them touches the disk."""
 
     path: Path
@@ -110,7 +111,7 @@ def create_sweep(runs_dir: Path, clock: Clock) -> SweepDir:
     raise Failure("run.unwritable", place=str(runs), why=f"{_TRIES} names from sweep-{moment:%Y%m%d-%H%M%S} are taken")
 
 
-def write_sweep(sweep: SweepDir, plan: SweepPlan, story_file: bytes) -> None:
+def write_sweep(sweep: SweepDir, plan: "SweepPlan", story_file: bytes) -> None:
     """Write the story and then the plan of a sweep. Raises ``Failure`` ``run.unwritable``."""
     if plan.template.story.file:
         place = sweep.story_file(plan.template.story.file)
@@ -120,19 +121,23 @@ def write_sweep(sweep: SweepDir, plan: SweepPlan, story_file: bytes) -> None:
     write_atomic(sweep.plan, readable(plan))
 
 
-def read_sweep(sweep: SweepDir) -> SweepPlan:
+def read_sweep(sweep: SweepDir) -> "SweepPlan":
     """Return the plan of ``sweep``. Raises ``Failure``: ``sweep.not_found`` without one, ``run.plan`` if unfit."""
+    from comfytui.model.sweep import SweepPlan
+
     return _read(sweep.plan, SweepPlan)
 
 
-def read_progress(sweep: SweepDir) -> SweepProgress:
+def read_progress(sweep: SweepDir) -> "SweepProgress":
     """Return how far ``sweep`` is; nothing begun where nothing is told. Raises ``Failure`` ``run.plan``."""
+    from comfytui.model.sweep import SweepProgress
+
     if not sweep.progress.exists():
         return SweepProgress()
     return _read(sweep.progress, SweepProgress)
 
 
-def write_progress(sweep: SweepDir, progress: SweepProgress) -> None:
+def write_progress(sweep: SweepDir, progress: "SweepProgress") -> None:
     """Write how far ``sweep`` is, atomically and onto the disk. Raises ``Failure`` ``run.unwritable``."""
     write_atomic(sweep.progress, readable(progress))
 

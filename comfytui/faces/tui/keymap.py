@@ -2,9 +2,9 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from string import punctuation
 
+from msgspec.structs import replace
 from textual.binding import Binding
 from textual.keys import Keys
 

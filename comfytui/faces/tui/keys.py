@@ -1,9 +1,9 @@
 """Every key of the dashboard, once: bindings, footer, help screen and the table in the README come from here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct, field
 from textual.binding import Binding, BindingType
 
 PaneName = Literal["scenes", "frames", "gpu", "health", "log"]
@@ -22,8 +22,7 @@ PANE_TITLES: dict[PaneName, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(Struct, frozen=True):
     """One command and its keys. ``label`` is for the footer, ``tooltip`` says in a sentence what it does.
 
     ``changes`` marks what changes the run, and is refused by ``--readonly``. ``action`` is Textual's action string.

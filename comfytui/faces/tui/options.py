@@ -1,9 +1,11 @@
 """What the dashboard is told when it starts, and how it says that it was left."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from comfytui.faces.tui.outside import Calls
 from comfytui.faces.tui.palettes import DEFAULT_THEME
@@ -16,8 +18,7 @@ Leaving = Literal["detached", "stopped", "ended"]
 """How a person left: the run goes on, was told to stop, or was over already."""
 
 
-@dataclass(frozen=True)
-class DashboardOptions:
+class DashboardOptions(Struct, frozen=True):
     """How the dashboard behaves. ``readonly`` sends no command; ``owns_run`` asks before it leaves a live run."""
 
     readonly: bool = False

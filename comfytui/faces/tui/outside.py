@@ -5,8 +5,9 @@ Texts are plain before they are sent; the sequences are those of xterm (OSC 2, C
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from comfytui.faces.tui.panes.line import safe
 from comfytui.faces.tui.view import View, state_words
@@ -22,8 +23,7 @@ _NINE = ("iterm", "kitty", "ghostty", "wezterm")
 _BARE = ("linux", "vt", "dumb", "unknown")
 
 
-@dataclass(frozen=True)
-class Calls:
+class Calls(Struct, frozen=True):
     """What a dashboard may do to call a person; by default nothing."""
 
     bell: bool = False

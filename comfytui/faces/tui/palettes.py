@@ -5,8 +5,9 @@ alone.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from comfytui.faces.tui.panes.line import Role
@@ -18,8 +19,7 @@ Depth = Literal["many", "sixteen", "none"]
 """How many colours a terminal shows: 256 and more, the sixteen that its user chose, or none."""
 
 
-@dataclass(frozen=True)
-class Palette:
+class Palette(Struct, frozen=True):
     """The colours of one theme, as ``#rrggbb``.
 
     A ``native`` one names colours of the terminal itself: ``default``, or one of the sixteen.

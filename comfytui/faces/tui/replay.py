@@ -1,7 +1,8 @@
 """A replay: the mailbox of a recorded run, a position in it that keys move, and the line that shows where that is."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from comfytui.clock import Clock
 from comfytui.faces.tui.bars import Bar
@@ -24,8 +25,7 @@ PLAY_SECONDS = 60.0
 """The longest that playing takes from end to end."""
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(Struct, frozen=True):
     """Where a replay stands: envelopes taken in, and the moment, which may lie between two of them."""
 
     envelopes: int

@@ -1,7 +1,6 @@
 """From a line in roles to a strip in colours: the only place where text meets style."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from rich.segment import Segment
 from textual.strip import Strip
 
@@ -14,8 +13,7 @@ _IN_ASCII = str.maketrans(
 )
 
 
-@dataclass(frozen=True)
-class Brush:
+class Brush(Struct, frozen=True):
     """How lines become strips: in which theme, and whether our own signs are kept to ASCII."""
 
     theme: str

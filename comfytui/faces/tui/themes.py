@@ -1,8 +1,8 @@
 """Styles and signs: how a role looks on its ground, and the marks of the dashboard in Unicode and in plain ASCII."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import Struct
 from rich.color import Color
 from rich.style import Style
 from textual.theme import Theme
@@ -82,8 +82,7 @@ _USED = ("accent", "warn", "bad", "good", "text", "panel", "bar", "sheet", "sele
 """The colours that Textual's own widgets and the stylesheet take."""
 
 
-@dataclass(frozen=True)
-class Glyphs:
+class Glyphs(Struct, frozen=True):
     """The signs that the dashboard draws with. Each takes one cell."""
 
     corners: str

@@ -1,10 +1,10 @@
 """What every pane is shown: one moment of the run, and how this dashboard stands to it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Protocol, runtime_checkable
 
+from msgspec import Struct, field
 from textual.message import Message
 
 from comfytui.faces.tui.panes.figures import wall_time
@@ -16,8 +16,7 @@ from comfytui.model.state import State
 NOTHING_KNOWN = Known()
 
 
-@dataclass(frozen=True)
-class Lane:
+class Lane(Struct, frozen=True):
     """How the feed stands: ``live`` is whether a runner is at its other end (``None``: not told yet), since when."""
 
     live: bool | None = None
@@ -26,8 +25,7 @@ class Lane:
     caught_up: bool = False
 
 
-@dataclass(frozen=True)
-class Playback:
+class Playback(Struct, frozen=True):
     """Where a replay stands: the moment, between start and end, the fact, and the seconds of a step."""
 
     at: datetime
@@ -41,8 +39,7 @@ class Playback:
     """What of the recording cannot be read."""
 
 
-@dataclass(frozen=True)
-class View:
+class View(Struct, frozen=True):
     """One moment: the state of the run, the time, and this dashboard's own standing."""
 
     state: State

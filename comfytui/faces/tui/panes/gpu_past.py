@@ -1,8 +1,9 @@
 """What scenes did on the GPU: when attempts executed, and whether VRAM leaks from one to the next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from comfytui.faces.tui.panes.line import Line, Role, safe
 from comfytui.faces.tui.themes import Glyphs
@@ -14,8 +15,7 @@ RECENT = 64
 """Attempts that are remembered: more do not fit on a time axis."""
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(Struct, frozen=True):
     """An attempt on the GPU; ``ended`` is ``None`` while it executes."""
 
     scene: str
@@ -23,8 +23,7 @@ class Span:
     ended: datetime | None
 
 
-@dataclass
-class GpuPast:
+class GpuPast(Struct):
     """The newest attempts and the leaks of each device. It looks only at scenes that changed."""
 
     run: str = ""

@@ -1,14 +1,14 @@
 """What a pane shows, as plain data: made by pure functions, drawn by :class:`LineList`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import overload
+
+from msgspec import Struct
 
 from comfytui.faces.tui.panes.line import BLANK, Line
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """The content of a pane: fixed lines on top, then lines that scroll (they may be made one by one, when seen)."""
 
     lines: Sequence[Line]

@@ -1,9 +1,10 @@
 """A scene as one line of the queue: pure."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+
+from msgspec import Struct
 
 from comfytui.faces.tui.panes.figures import duration, signed
 from comfytui.faces.tui.panes.line import Line, Role, Span, clip, fit, left, line_width, right, safe
@@ -31,8 +32,7 @@ WITH_ETA = 28
 """Cells that a bar needs before there is room for an estimate beside it."""
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """How wide the columns are; 0 leaves a column out."""
 
     id: int
@@ -42,8 +42,7 @@ class Columns:
     delta: int
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """What a row needs beside its scene."""
 
     now: datetime

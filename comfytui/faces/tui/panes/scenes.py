@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.panes import scene_row
@@ -20,8 +21,7 @@ _BUSY = ("executing", "collecting", "planned", "queued")
 """Phases worth following, the most telling first."""
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """What the queue holds, counted once for each change of it."""
 
     scenes: Sequence[Scene] = ()

@@ -1,7 +1,8 @@
 """The help screen: the keys of the pane that had them, made from the bindings."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from comfytui.faces.tui.keymap import moved
 from comfytui.faces.tui.keys import Key, bindings, helpful, names
