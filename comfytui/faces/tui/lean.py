@@ -1,18 +1,23 @@
 """Fewer bytes to the terminal: what Textual repaints is cut to the changed cells, and colours are named once.
 
 Textual (8.2) writes each changed region from the left edge of its widget on, and wraps every piece of text in its own
-colour codes. Over SSH that is three to five times what a change needs. :class:`LeanScreen` swaps the writer of partial
-updates; full ones are left alone. Should a later Textual have other insides, its own writer is used.
+colour codes. Over SSH that is three to five times what a change needs. And it asks every widget for all of its lines,
+where a few have changed. :class:`LeanScreen` swaps what draws and writes. Should a later Textual have other insides,
+its own writer is used.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 from textual._compositor import ChopsUpdate, Compositor
+from textual.geometry import Region
 from textual.reactive import Reactive
+from textual.strip import Strip
 from textual.widget import Widget
 
 from comfytui.faces.tui.layout import too_small
@@ -57,6 +62,37 @@ class LeanCompositor(Compositor):
         """Return what changed, or ``None``."""
         update = super().render_partial_update()
         return None if update is None else LeanUpdate(update.chops, update.spans, update.chop_ends)
+
+    def _render_chops(  # type: ignore[override]
+        self, crop: Region, is_rendered_line: Callable[[int], bool]
+    ) -> Sequence[Mapping[int, Strip | None]]:
+        """Return the lines that are to be written, cut where widgets meet. Only what is seen is asked of a widget.
+
+        Textual types a piece that is not to be written as a strip too; it is ``None`` there as here.
+        """
+        chops: list[dict[int, Strip | None]] = [dict.fromkeys(cuts[:-1]) for cuts in self.cuts]
+        bare = {y: _between(self.cuts[y], crop) for y in crop.line_range if is_rendered_line(y)}
+        for widget, (region, clip) in self.visible_widgets.items():  # what lies above comes first
+            shown = region.intersection(clip)
+            first, last = shown.column_span
+            rows = [y for y in shown.line_range if any(first <= cut < last for cut in bare.get(y, ()))]
+            if not rows:
+                continue
+            part = Region(first - region.x, rows[0] - region.y, last - first, rows[-1] - rows[0] + 1)
+            lines = widget.render_lines(part)
+            for y in rows:
+                cuts = [cut for cut in self.cuts[y] if first <= cut <= last]
+                pieces = lines[y - rows[0]].divide([cut - first for cut in cuts[1:]])
+                for cut, piece in zip(cuts, pieces, strict=False):
+                    if cut in bare[y]:
+                        bare[y].discard(cut)
+                        chops[y][cut] = piece
+        return chops
+
+
+def _between(cuts: Sequence[int], crop: Region) -> set[int]:
+    """Return where the pieces begin that lie in the columns of ``crop``, at least in part."""
+    return {cut for cut, end in pairwise(cuts) if cut < crop.right and end > crop.x}
 
 
 class LeanScreen(PacedScreen[Result]):

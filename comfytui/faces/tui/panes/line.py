@@ -64,6 +64,7 @@ def right(text: str, cells: int) -> str:
     return " " * (cells - cell_len(short)) + short
 
 
+@lru_cache(maxsize=1024)
 def fit(line: Line, cells: int) -> Line:
     """Return ``line`` in exactly ``cells``: cut with an ellipsis, or padded with blanks."""
     room, fitted = cells, []
@@ -110,6 +111,7 @@ def wrap(text: str, cells: int) -> list[str]:
 
 def changed_cells(old: Line, new: Line, gap: int = 8) -> list[tuple[int, int]]:
     """Return ``(start, end)`` of each run of cells in which two lines differ; runs closer than ``gap`` become one."""
+    kept, old, new = _differing(old, new)
     before, after = _cells(old), _cells(new)
     if before == after:
         return []
@@ -123,7 +125,32 @@ def changed_cells(old: Line, new: Line, gap: int = 8) -> list[tuple[int, int]]:
             runs[-1] = (runs[-1][0], place + 1)
         else:
             runs.append((place, place + 1))
-    return [_whole(before, after, *run) for run in runs]
+    whole = (_whole(before, after, *run) for run in runs)
+    return [(kept + start, kept + end) for start, end in whole]
+
+
+def _differing(old: Line, new: Line) -> tuple[int, Line, Line]:
+    """Return the cells of the first pieces that two lines share, and the lines without those and the last they share.
+
+    The last ones count only where they lie in the same cells. Nothing is cut off before a mark that belongs to the cell
+    before it.
+    """
+    first, most = 0, min(len(old), len(new))
+    while first < most and old[first] == new[first]:
+        first += 1
+    while first and not all(_begins_cell(line[first]) for line in (old, new) if first < len(line)):
+        first -= 1
+    last = 0
+    if line_width(old) == line_width(new):
+        while last < most - first and old[-1 - last] == new[-1 - last]:
+            last += 1
+        while last and not _begins_cell(old[-last]):
+            last -= 1
+    return line_width(old[:first]), old[first : len(old) - last], new[first : len(new) - last]
+
+
+def _begins_cell(piece: Span) -> bool:
+    return bool(cell_len(piece[0][:1]))
 
 
 _NOTHING: Span = ("\0", "text")

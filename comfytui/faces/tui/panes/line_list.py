@@ -7,7 +7,7 @@ around the list is part of it, for the same reason: a title that changes is one 
 from typing import Literal, Self
 
 from textual.events import MouseScrollDown, MouseScrollUp, Resize
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -38,18 +38,27 @@ class LineList(Widget):
         self.picture = Picture(lines=())
         self.top = 0
         self._drawn: list[Row] = []
+        self._strips: list[Strip | None] = []
+        """The drawn rows as strips, where they have been asked for since they changed."""
+        self._inked = Brush("")
+        """The brush that those strips are drawn with."""
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
     @property
     def inner_width(self) -> int:
         """The cells that a line has, inside box and margin."""
-        return max(0, self.size.width - _EDGE_CELLS[self.edge])
+        return self._inner(self.size)[0]
 
     @property
     def inner_height(self) -> int:
         """The lines inside the box, head lines included."""
-        return max(0, self.size.height - (2 if self.edge == "box" else 0))
+        return self._inner(self.size)[1]
+
+    def _inner(self, size: Size) -> tuple[int, int]:
+        """Return cells and lines inside box and margin of a widget of that ``size``, which is dear to ask for."""
+        width, height = size
+        return max(0, width - _EDGE_CELLS[self.edge]), max(0, height - (2 if self.edge == "box" else 0))
 
     @property
     def page(self) -> int:
@@ -84,26 +93,29 @@ class LineList(Widget):
         if self.is_mounted and self.size:
             self.refresh()
 
-    def _changes(self, before: list[Row]) -> tuple[Region, ...]:
+    def _changes(self, before: list[Row], width: int) -> tuple[Region, ...]:
         """Return the regions in which what is drawn now differs from ``before``."""
         regions: list[Region] = []
         for y, (old, new) in enumerate(zip(before, self._drawn, strict=True)):
             if old != new:
-                runs = [(0, self.size.width)] if old[1] != new[1] else changed_cells(old[0], new[0])
+                self._strips[y] = None
+                runs = [(0, width)] if old[1] != new[1] else changed_cells(old[0], new[0])
                 regions += [Region(start, y, end - start, 1) for start, end in runs]
         return tuple(regions)
 
-    def _fits(self) -> bool:
-        """Return whether what is drawn is of the widget's present size."""
-        return bool(self._drawn) and len(self._drawn) == self.size.height and self._width_drawn() == self.size.width
+    def _fits(self, size: Size) -> bool:
+        """Return whether what is drawn is of that ``size``."""
+        return bool(self._drawn) and len(self._drawn) == size.height and line_width(self._drawn[0][0]) == size.width
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
         """Have ``regions`` painted; without any, what changed. Gaining the focus alone would repaint it all."""
-        if repaint and not (regions or layout or recompose) and self._fits():
-            before, self._drawn = self._drawn, self._rows()
-            regions = self._changes(before)
-            if not regions:
-                return self
+        if repaint and not (regions or layout or recompose):
+            size = self.size
+            if self._fits(size):
+                before, self._drawn = self._drawn, self._rows(size)
+                regions = self._changes(before, size.width)
+                if not regions:
+                    return self
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def redraw(self) -> None:
@@ -111,47 +123,61 @@ class LineList(Widget):
         self._drawn = []
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        """Return line ``y`` of the widget."""
-        if not self._fits():
-            self._drawn = self._rows()
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines in ``crop``. They fill the widget, so what Textual does around lines is left out."""
+        size, brush = self.size, self.brush
+        if not self._fits(size):
+            self._drawn = self._rows(size)
+            self._strips = [None] * len(self._drawn)
+        elif brush != self._inked:
+            self._strips = [None] * len(self._drawn)
+        self._inked = brush
+        strips = [self._strip(y, size.width) for y in crop.line_range]
+        if filters := self.get_line_filters():
+            ground = self.background_colors[1]
+            for one in filters:
+                strips = [strip.apply_filter(one, ground) for strip in strips]
+        first, last = crop.column_span
+        return strips if (first, last) == (0, size.width) else [strip.crop(first, last) for strip in strips]
+
+    def _strip(self, y: int, width: int) -> Strip:
         if y >= len(self._drawn):
-            return Strip.blank(self.size.width)
-        line, ground = self._drawn[y]
-        return self.brush.strip(line, ground, self.size.width)
+            return Strip.blank(width)
+        strip = self._strips[y]
+        if strip is None:
+            strip = self._strips[y] = self._inked.strip(*self._drawn[y], width)
+        return strip
 
     @property
     def brush(self) -> Brush:
         """How lines become strips under the theme in force."""
         return Brush(self.app.theme, getattr(self.app, "ascii", False))
 
-    def _width_drawn(self) -> int:
-        return line_width(self._drawn[0][0])
-
-    def _rows(self) -> list[Row]:
-        content = self._content()
+    def _rows(self, size: Size) -> list[Row]:
+        width, height = self._inner(size)
+        content = self._content(height)
         if self.edge != "box":
             side = ((" ", "text"),) if self.edge == "margin" else BLANK
-            return [((*side, *fit(line, self.inner_width), *side), ground) for line, ground in content]
+            return [((*side, *fit(line, width), *side), ground) for line, ground in content]
         edge: Role = "focus" if self.has_focus else "border"
+        down = self.brush.glyphs.down
         return [
-            (self._edge(0, self._title(), self.picture.note), self.ground),
-            *((self._boxed(line, edge), ground) for line, ground in content),
-            (self._edge(2, BLANK, self._foot()), self.ground),
+            (self._edge(0, self._title(), self.picture.note, size.width), self.ground),
+            *(
+                (((down, edge), (" ", "text"), *fit(line, width), (" ", "text"), (down, edge)), on)
+                for line, on in content
+            ),
+            (self._edge(2, BLANK, self._foot(), size.width), self.ground),
         ]
 
-    def _content(self) -> list[Row]:
-        picture, height = self.picture, self.inner_height
+    def _content(self, height: int) -> list[Row]:
+        picture = self.picture
         rows: list[Row] = [(line, self.ground) for line in picture.head[:height]]
         chosen: Ground = "select" if self.has_focus else "select_idle"
         for place in range(self.top, min(len(picture.lines), self.top + height - len(rows))):
             rows.append((picture.lines[place], chosen if place == picture.cursor else self.ground))
         rows.extend([(BLANK, self.ground)] * (height - len(rows)))
         return rows
-
-    def _boxed(self, line: Line, edge: Role) -> Line:
-        down = self.brush.glyphs.down
-        return ((f"{down}", edge), (" ", "text"), *fit(line, self.inner_width), (" ", "text"), (f"{down}", edge))
 
     def _title(self) -> Line:
         role: Role = "key" if self.has_focus else "title"
@@ -163,9 +189,9 @@ class LineList(Widget):
         first, last = self.top + 1, min(self.top + self.page, len(self.picture.lines))
         return ((f" {first:,}-{last:,} of {len(self.picture.lines):,} ", "dim"),)
 
-    def _edge(self, corner: int, start: Line, end: Line) -> Line:
+    def _edge(self, corner: int, start: Line, end: Line, width: int) -> Line:
         """Return the upper (``corner`` 0) or lower (2) border with what is written on it."""
-        glyphs, width = self.brush.glyphs, self.size.width
+        glyphs = self.brush.glyphs
         edge: Role = "focus" if self.has_focus else "border"
         room = width - 4 - line_width(start)
         end = fit(end, room) if line_width(end) > room else end
