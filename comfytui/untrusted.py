@@ -1,6 +1,8 @@
 """What comes from outside is stripped at the source: text that may reach a terminal, names that may reach a disk."""
 
+import os
 import re
+import stat
 import unicodedata
 from pathlib import Path, PurePosixPath
 
@@ -61,9 +63,27 @@ def inside(folder: Path, subfolder: str, filename: str) -> Path | None:
         return None
     try:
         path = folder / relative
+        if not _leads_on(folder, relative):
+            return path
         return path if path.resolve().is_relative_to(folder.resolve()) else None
     except (OSError, ValueError, RuntimeError):  # a loop of links, a name the file system cannot hold
         return None
+
+
+def _leads_on(folder: Path, relative: PurePosixPath) -> bool:
+    """Tell whether any part of ``relative`` under ``folder`` is a link, or what Windows has for one. Raises ``OSError``
+    where that cannot be seen.
+    """
+    place = os.fspath(folder)
+    for part in relative.parts:
+        place = os.path.join(place, part)  # noqa: PTH118  (asked for every frame and record of a run)
+        try:
+            facts = os.lstat(place)
+        except FileNotFoundError:
+            return False  # what is not there leads nowhere
+        if stat.S_ISLNK(facts.st_mode) or getattr(facts, "st_reparse_tag", 0) != 0:
+            return True
+    return False
 
 
 def below(subfolder: str, filename: str) -> PurePosixPath | None:

@@ -22,6 +22,9 @@ from comfytui.model.state import State
 SAMPLE_INTERVAL = 1.0
 """Seconds between two samples of one kind in the journal."""
 
+KINDS_AT_ONCE = 100
+"""Kinds of samples (those of each scene are one) from which on those that were not told lately are forgotten."""
+
 
 class JournalLike(Protocol):
     """Where the hub writes: the journal of a run, or nothing for a mere observer."""
@@ -144,6 +147,8 @@ class Hub:
         now = self._clock.monotonic()
         if now - self._journalled_at.get(key, -SAMPLE_INTERVAL) < SAMPLE_INTERVAL:
             return False
+        if len(self._journalled_at) > KINDS_AT_ONCE:  # of scenes that are over
+            self._journalled_at = {k: at for k, at in self._journalled_at.items() if now - at < SAMPLE_INTERVAL}
         self._journalled_at[key] = now
         return True
 

@@ -11,4 +11,7 @@ def best_attempt(attempts: Iterable[Attempt]) -> Attempt:
     An attempt that has ended comes before any that has not: without telemetry it cannot be the record of a scene.
     Raises ``ValueError`` when there are none.
     """
-    return max(attempts, key=lambda a: (a.telemetry is not None, a.proven, a.succeeded, -a.number))
+    tried = tuple(attempts)
+    if len(tried) == 1:
+        return tried[0]
+    return max(tried, key=lambda a: (a.telemetry is not None, a.proven, a.succeeded, -a.number))

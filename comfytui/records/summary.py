@@ -15,7 +15,7 @@ superseded, the whole file is rebuilt from the journal without the superseded on
 the file always equals :func:`rebuilt`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -86,20 +86,25 @@ def section(event: e.AnyEvent) -> tuple[str, ...] | None:
 
 def rebuilt(path: Path) -> Iterator[bytes]:
     """Yield the summary of the run whose journal is at ``path``, piece by piece. Raises ``Failure``."""
+    return (piece for _, _, piece in retold(path, journal.read(path)))
+
+
+def retold(path: Path, reading: Iterable[Envelope]) -> Iterator[tuple[Envelope, State, bytes]]:
+    """Yield the envelopes of ``reading``, which reads the journal at ``path``, each with the state after it and with
+    the piece of the summary that it adds. Raises ``Failure``.
+    """
     newest: dict[tuple[str, ...], int] = {}
     for envelope in journal.read(path):
         if (key := section(envelope.event)) is not None:
             newest[key] = envelope.seq
     state = State()
-    for envelope in journal.read(path):
+    for envelope in reading:
         seen = state.seq
         state = fold(state, envelope)
-        if not envelope.is_fact or envelope.seq <= seen:
-            continue
         # What the validator said of an earlier rest goes with it.
         key = (CLOSING,) if isinstance(envelope.event, e.RunValidated) else section(envelope.event)
-        if key is None or envelope.seq >= newest.get(key, 0):
-            yield _bytes(lines(envelope, state))
+        told = envelope.is_fact and envelope.seq > seen and (key is None or envelope.seq >= newest.get(key, 0))
+        yield envelope, state, _bytes(lines(envelope, state)) if told else b""
 
 
 class SummaryWriter:

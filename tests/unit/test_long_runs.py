@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from comfytui.engine.hub import SAMPLE_INTERVAL, Hub, Unrecorded
 from comfytui.model import events as e
 from comfytui.model.changes import changed_places
 from comfytui.model.envelope import decode, encode
@@ -23,6 +24,7 @@ from comfytui.model.paged import PAGE, Paged
 from comfytui.model.state import Attempt, State
 from tests.records.scripted import T0, brief, measured, telemetry
 from tests.unit.scripted_run import Script, opened
+from tests.unit.test_engine_hub import SetClock
 
 LENGTHS = st.integers(0, 3 * PAGE + 1)
 
@@ -171,3 +173,21 @@ def test_a_fact_copies_little_of_a_long_story() -> None:
     scenes = Paged(range(10_000))
     page, pages = sys.getsizeof(tuple(range(PAGE))), sys.getsizeof(tuple(range(10_000 // PAGE + 1)))
     assert grown(lambda: scenes.replaced(5_000, -1)) < 2 * (page + pages)
+
+
+def test_when_samples_were_told_is_forgotten_with_their_scenes() -> None:
+    clock = SetClock()
+    hub = Hub("", clock, Unrecorded())
+
+    def tell() -> Hub:
+        for number in range(2_000):
+            clock.seconds += SAMPLE_INTERVAL
+            hub.publish(
+                e.Progress(
+                    scene=f"scene-{number}", attempt=1, node="3", title="", value=1, maximum=2, nodes_done=0,
+                    nodes_total=1,
+                )
+            )  # fmt: skip
+        return hub
+
+    assert grown(tell) < 50_000

@@ -25,8 +25,8 @@ def check(folder: Path, metadata: Metadata, *, hashes: bool) -> Iterator[Finding
         yield from at("artifact-metadata.json", _absent(folder, {"Story.File": metadata.head.story.file}))
         for suite in metadata.head.suites:
             yield from at(f"suite {suite.label}", _absent(folder, {"LogPath": suite.log_path}))
-    for scene in metadata.scenes.values():
-        place = f"scene {scene.scene_id}"
+    for scene_id, scene in metadata.scenes.items():
+        place = f"scene {scene_id}"
         named: dict[str, str | None] = {
             "SceneOutputDir": scene.scene_output_dir,
             "HistoryPath": scene.history_path,
@@ -34,7 +34,7 @@ def check(folder: Path, metadata: Metadata, *, hashes: bool) -> Iterator[Finding
             "ForcedCopyDebugPath": scene.telemetry.forced_copy_debug_path,
         }
         yield from at(place, _absent(folder, named))
-        yield from _piece(folder, scene, place)
+        yield from _piece(folder, scene, metadata.scenes.raw(scene_id), place)
         yield from at(place, _frames(folder, scene, hashes=hashes))
 
 
@@ -49,16 +49,20 @@ def _absent(folder: Path, named: Mapping[str, str | None]) -> Iterator[str]:
             yield f"{name} {shown(relative)} does not exist"
 
 
-def _piece(folder: Path, scene: SceneArtifact, place: str) -> Iterator[Finding]:
+def _piece(folder: Path, scene: SceneArtifact, raw: bytes, place: str) -> Iterator[Finding]:
+    """Hold ``scene.json`` to the ``scene`` that the metadata have as ``raw``: nearly always the very same bytes."""
     path = within(folder, f"{scene.scene_output_dir}/scene.json")
     if path is None:
         yield Finding(place, "scene.json leads out of the run folder")
         return
     try:
-        piece, wrong = decoded(content(path), SceneArtifact, f"{place} scene.json")
+        data = content(path)
     except Unreadable as fault:
         yield Finding(place, f"scene.json {fault}")
         return
+    if data.rstrip(b"\n") == raw:
+        return
+    piece, wrong = decoded(data, SceneArtifact, f"{place} scene.json")
     yield from wrong
     if piece is not None and piece != scene:
         names = ", ".join(differences(piece, scene))

@@ -108,20 +108,16 @@ def _run_faults(summary: Summary, head: ArtifactMetadata) -> Iterator[str]:
 
 
 def _closing_faults(summary: Summary, head: ArtifactMetadata, metadata: Metadata) -> Iterator[str]:
-    scenes = metadata.scenes.values()
-    frames = sum(scene.frame_count for scene in scenes)
-    succeeded = sum(scene.success for scene in scenes)
-    requeues = sum(max(0, scene.attempts_run - 1) for scene in scenes)
-    count = head.story.scene_count
-    closing = f"Scene summary: {succeeded}/{count} succeeded | total frames={frames} | requeues={requeues}"
+    figures = f"total frames={metadata.frames} | requeues={metadata.requeues}"
+    closing = f"Scene summary: {metadata.succeeded}/{head.story.scene_count} succeeded | {figures}"
     told = [text for text in summary.run if text.startswith("Scene summary: ")]
     if told != [closing]:
         yield f"the Scene summary is {shown(told[0]) if told else 'missing'}, and the metadata tell {shown(closing)}"
     wanted = [
         INDEX,
         f"Story folder: {head.story.story_dir}",
-        f"Scenes captured: {len(scenes)}",
-        f"Total frames copied: {frames}",
+        f"Scenes captured: {len(metadata.scenes)}",
+        f"Total frames copied: {metadata.frames}",
         *(one_line(f"{suite.label} log: {suite.log_path}") for suite in head.suites),
         *([one_line(f"Archive: {head.archive}")] if head.archive else []),
     ]

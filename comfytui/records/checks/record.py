@@ -26,6 +26,10 @@ class Scenes(Mapping[str, SceneArtifact]):
     def __getitem__(self, scene_id: str) -> SceneArtifact:
         return msgspec.json.decode(self._pieces[scene_id], type=SceneArtifact)
 
+    def raw(self, scene_id: str) -> bytes:
+        """Return the JSON of that scene as it stands in the metadata."""
+        return bytes(self._pieces[scene_id])
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._pieces)
 
@@ -40,6 +44,10 @@ class Metadata(NamedTuple):
     scenes: Scenes = Scenes({})
     total: int = 0
     """Scenes listed, understood or not."""
+    frames: int = 0
+    succeeded: int = 0
+    requeues: int = 0
+    """What the understood ones add up to."""
 
 
 def load(data: bytes) -> tuple[Metadata, list[Finding]]:
@@ -57,6 +65,7 @@ def load(data: bytes) -> tuple[Metadata, list[Finding]]:
         head, wrong = decoded(bare, ArtifactMetadata, PLACE)
         found += wrong
     pieces: dict[str, Raw] = {}
+    frames = succeeded = requeues = 0
     for number, raw in enumerate(listed):
         scene, wrong = decoded(raw, SceneArtifact, f"{PLACE} Scenes[{number}]")
         found += wrong
@@ -64,8 +73,12 @@ def load(data: bytes) -> tuple[Metadata, list[Finding]]:
             continue
         if scene.scene_id in pieces:
             found.append(Finding(PLACE, f"Scenes[{number}] has the SceneId {shown(scene.scene_id)} again"))
-        pieces.setdefault(scene.scene_id, raw)
-    return Metadata(head=head, scenes=Scenes(pieces), total=len(listed)), found
+            continue
+        pieces[scene.scene_id] = raw
+        frames += scene.frame_count
+        succeeded += scene.success
+        requeues += max(0, scene.attempts_run - 1)
+    return Metadata(head, Scenes(pieces), len(listed), frames, succeeded, requeues), found
 
 
 def check(metadata: Metadata) -> Iterator[Finding]:
@@ -91,7 +104,7 @@ def _run_faults(head: ArtifactMetadata, metadata: Metadata) -> Iterator[str]:
         yield f"ContractVersion is {head.contract_version}, not {CONTRACT_VERSION}"
     if head.story.scene_count != metadata.total:
         yield f"Story.SceneCount is {head.story.scene_count}, but {metadata.total} scenes have a record"
-    if sum(scene.frame_count for scene in metadata.scenes.values()) == 0:
+    if metadata.frames == 0:
         yield "no frame of any scene is proven whole"
     logs = {suite.label: suite.log_path for suite in head.suites}
     for name, label in SUITE_LOGS.items():

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from comfytui.errors import Failure
 from comfytui.model.artifact import ArtifactMetadata
 from comfytui.model.events import Fact
-from comfytui.model.fold import fold
 from comfytui.model.state import State
 from comfytui.records import journal
 from comfytui.records.checks.files import differences
@@ -18,7 +17,7 @@ from comfytui.records.checks.reading import Unreadable, content, is_plain_file
 from comfytui.records.checks.record import Metadata
 from comfytui.records.metadata import metadata_head, scene_artifact
 from comfytui.records.rundir import RunDir
-from comfytui.records.summary import rebuilt
+from comfytui.records.summary import retold
 
 PLACE = "events.jsonl"
 
@@ -29,29 +28,31 @@ def check(run: RunDir, metadata: Metadata) -> Iterator[Finding]:
         yield Finding(PLACE, "is missing" if not run.journal.exists() else "is no plain file")
         return
     try:
-        state, found = _folded(run.journal)
+        summary = _Summary(run.summary)
+        state, found = _folded(run.journal, summary)
         yield from found
         if any(finding.level == "error" for finding in found):
             return  # what follows from a journal with holes in it proves nothing
         yield from _metadata_faults(state, metadata)
-        yield from _summary_faults(run)
+        yield from summary.faults()
     except Failure as failure:
         yield Finding(PLACE, failure.what)
 
 
-def _folded(path: Path) -> tuple[State, list[Finding]]:
-    """Return the state that the journal tells, and its own faults.
+def _folded(path: Path, summary: "_Summary") -> tuple[State, list[Finding]]:
+    """Return the state that the journal tells, and its own faults, and hold the ``summary`` to what it tells.
 
     A line that cannot be read lost nothing when the facts around it follow one another: it was torn as the machine
     died, before anybody had seen it. That is a warning; a gap is an error.
     """
     state, found = State(), []
     reading = journal.read(path)
-    for envelope in reading:
+    for envelope, after, piece in retold(path, reading):
         if isinstance(envelope.event, Fact) and envelope.seq > state.seq + 1:
             missing = f"{state.seq + 1} to {envelope.seq - 1}"
             found.append(Finding(PLACE, f"facts {missing} are missing"))
-        state = fold(state, envelope)
+        state = after
+        summary.told(piece)
     torn = [Finding(PLACE, f"line {line}: {why}", "warning") for line, why in reading.problems]
     if reading.corrupt > len(torn):
         torn.append(Finding(PLACE, f"{reading.corrupt} lines in all cannot be read", "warning"))
@@ -92,14 +93,30 @@ def _head_differences(told: ArtifactMetadata, made: ArtifactMetadata) -> list[st
     return differences(told, replace(made, archive=told.archive and made.archive))
 
 
-def _summary_faults(run: RunDir) -> Iterator[Finding]:
-    try:
-        there = content(run.summary)
-    except Unreadable:
-        return  # told where the summary itself is looked at
-    made = b"".join(rebuilt(run.journal))
-    if made == there:
-        return
-    pairs = zip_longest(made.split(b"\n"), there.split(b"\n"))
-    line = next(number for number, (one, other) in enumerate(pairs, 1) if one != other)
-    yield Finding("run-summary.txt", f"line {line} is not what the journal tells")
+class _Summary:
+    """The summary of a run, held piece by piece to what its journal tells."""
+
+    def __init__(self, path: Path) -> None:
+        self._place = 0
+        self._line: int | None = None
+        try:
+            self._there: bytes | None = content(path)
+        except Unreadable:
+            self._there = None  # told where the summary itself is looked at
+
+    def told(self, piece: bytes) -> None:
+        """Compare the next ``piece`` (whole lines, or nothing) that the journal tells."""
+        if self._there is None or self._line is not None:
+            return
+        if not self._there.startswith(piece, self._place):
+            pairs = zip_longest(piece.split(b"\n"), self._there[self._place :][: len(piece)].split(b"\n"))
+            same = next((number for number, (made, there) in enumerate(pairs) if made != there), 0)
+            self._line = 1 + self._there.count(b"\n", 0, self._place) + same
+        self._place += len(piece)
+
+    def faults(self) -> Iterator[Finding]:
+        """Yield where the summary is first not what the journal tells, once everything was told."""
+        if self._there is not None and self._line is None and self._place < len(self._there):
+            self._line = 1 + self._there.count(b"\n", 0, self._place)
+        if self._line is not None:
+            yield Finding("run-summary.txt", f"line {self._line} is not what the journal tells")

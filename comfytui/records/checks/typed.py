@@ -1,5 +1,6 @@
 """JSON against the contract's structs, strictly: every field that is missing or of the wrong type is told."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from types import UnionType
@@ -12,6 +13,9 @@ from comfytui.records.checks.finding import Finding
 
 T = TypeVar("T", bound=Struct)
 
+_OFFSET = re.compile(rb"\d[+-]\d\d:?\d\d\"|\\u00[23]")
+"""What the JSON of every time in another zone holds, at its end or spelled as an escape; other texts may too."""
+
 
 def decoded(data: bytes | Raw, shape: type[T], place: str) -> tuple[T | None, list[Finding]]:
     """Return the ``shape`` in ``data`` with nothing found, or ``None`` with what is wrong, field by field."""
@@ -19,7 +23,7 @@ def decoded(data: bytes | Raw, shape: type[T], place: str) -> tuple[T | None, li
         value = msgspec.json.decode(data, type=shape)
     except (ValueError, RecursionError) as fault:
         return None, list(_faults(data, shape, place)) or [Finding(place, _words(fault))]
-    foreign = list(_not_utc(value, place))
+    foreign = list(_not_utc(value, place)) if _OFFSET.search(data) else []
     return (None if foreign else value), foreign
 
 
