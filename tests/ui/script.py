@@ -385,13 +385,14 @@ def hostile() -> Script:
     return script.tell(e.RunNoted(text=nasty, level="warning", scene="scene-二")).caught_up()
 
 
-def thousand(scenes: int = 1000) -> Script:
-    """A very long story, well under way."""
+def thousand(scenes: int = 1000, done: int | None = None) -> Script:
+    """A very long story, well under way: the first ``done`` scenes (half of them) are over."""
+    over = scenes // 2 - 1 if done is None else done
     script = Script().opened(scenes, floor=2).reached()
-    for number in range(1, scenes // 2):
+    for number in range(1, over + 1):
         script.rendered(f"scene-{number:03d}", frames=2, seconds=20)
-    name = f"scene-{scenes // 2:03d}"
-    script.queued(name).queued(f"scene-{scenes // 2 + 1:03d}").executing(name).wait(5).progress(name, 5)
+    name = f"scene-{over + 1:03d}"
+    script.queued(name).queued(f"scene-{over + 2:03d}").executing(name).wait(5).progress(name, 5)
     return script.caught_up()
 
 

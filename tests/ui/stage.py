@@ -1,8 +1,9 @@
 """A dashboard on a stage: a scripted feed, a clock that stands still, a terminal of a given size, and no I/O."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
+from time import monotonic
 
 from textual.pilot import Pilot
 
@@ -13,6 +14,8 @@ from tests.ui.script import FixedClock, Script, ScriptedFeed
 
 WIDE, NORMAL, COMPACT = (120, 40), (80, 24), (60, 15)
 SIZES = {"120x40": WIDE, "80x24": NORMAL, "60x15": COMPACT}
+PATIENCE = 30.0
+"""Seconds after which what does not come has failed: far more than the slowest machine needs."""
 
 
 class Stage:
@@ -33,14 +36,20 @@ class Stage:
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until the feed is read and everything due is painted; give up after a bounded number of looks."""
-        rests = 0
-        for _ in range(500):
+        """Wait until the feed is read and everything due is painted."""
+        rests, began = 0, monotonic()
+        while rests < 2:
+            assert monotonic() - began < PATIENCE, "the dashboard does not come to rest"
             await self.pilot.pause(0.002)
             rests = rests + 1 if self.app.at_rest and self.feed.drained else 0
-            if rests == 2:
-                return
-        raise AssertionError("the dashboard does not come to rest")
+
+    async def until(self, come: Callable[[], bool]) -> None:
+        """Wait until ``come`` is true, and all is painted."""
+        began = monotonic()
+        while not come():
+            assert monotonic() - began < PATIENCE, f"it does not come:\n{self.text()}"
+            await self.pilot.pause(0.005)
+        await self.settle()
 
     def text(self) -> str:
         """Return what is on the screen as plain text."""

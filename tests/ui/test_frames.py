@@ -51,12 +51,8 @@ class MadeUpGallery:
 
 async def shown_picture(shown: Stage) -> None:
     """Wait until the picture was read, decoded and drawn."""
-    for _ in range(400):
-        await shown.pilot.pause(0.005)
-        if not any(worker.group == "picture" and not worker.is_finished for worker in shown.app.workers):
-            await shown.settle()
-            return
-    raise AssertionError("the picture is never drawn")
+    await shown.pilot.pause(0.005)
+    await shown.until(lambda: all(worker.group != "picture" or worker.is_finished for worker in shown.app.workers))
 
 
 # --- the pane -----------------------------------------------------------------------------------------------------

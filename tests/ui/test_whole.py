@@ -90,10 +90,7 @@ async def test_every_screen_keeps_to_ascii_where_that_is_asked_for(keys: str) ->
 async def test_the_chosen_command_is_told_apart_without_colour() -> None:
     async with stage(script.running(), NORMAL, theme="mono") as shown:
         await shown.press("ctrl+p")
-        for _ in range(100):
-            await shown.pilot.pause(0.01)
-            if "Cancel" in shown.text():
-                break
+        await shown.until(lambda: "Cancel" in shown.text())
         await shown.press("down")
         strips = shown.app.screen._compositor.render_strips()
         chosen = [segment.text for strip in strips for segment in strip if segment.style and segment.style.underline]
