@@ -32,15 +32,15 @@ class Terminal:
     def __init__(self, process: "subprocess.Popen[bytes]", master: int, began: float) -> None:
         self.process, self._master, self._began = process, master, began
         self.program = psutil.Process(process.pid)
+        self._shown = b""
 
     def first_shows(self, text: str, patience: float = 30.0) -> float:
         """Return the seconds from the start until ``text`` was written. Raises ``RuntimeError`` when it never is."""
-        raw = b""
         while time.perf_counter() - self._began < patience:
-            raw += self._read(0.05)
-            if text.encode() in _SEQUENCES.sub(b"", raw):
+            if text.encode() in _SEQUENCES.sub(b"", self._shown):
                 return time.perf_counter() - self._began
-        raise RuntimeError(f"{text!r} was never shown; last: {raw[-300:]!r}")
+            self._shown += self._read(0.05)
+        raise RuntimeError(f"{text!r} was never shown; last: {self._shown[-300:]!r}")
 
     def watch(self, seconds: float) -> tuple[float, float]:
         """Return bytes a second and the share of a core over the next ``seconds``."""

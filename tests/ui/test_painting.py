@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
@@ -15,14 +16,19 @@ from textual.app import App
 from textual.geometry import Region
 from textual.widget import Widget
 
+from comfytui.cli.opening import LateFeed
 from comfytui.clock import Clock
+from comfytui.faces.tui.bars import header_line
 from comfytui.faces.tui.lean import LeanUpdate, colour_code
 from comfytui.faces.tui.mailbox import Mailbox
 from comfytui.faces.tui.pace import CROWDED
+from comfytui.faces.tui.view import Lane, View
 from comfytui.model import events as e
+from comfytui.model.commands import Stop
 from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged
+from comfytui.model.state import State
 from tests.ui import script
-from tests.ui.script import FixedClock
+from tests.ui.script import FixedClock, ScriptedFeed
 from tests.ui.stage import COMPACT, NORMAL, WIDE, Stage, stage
 
 
@@ -300,6 +306,48 @@ def test_colours_are_named_in_full_so_that_none_is_inherited() -> None:
 
 
 # --- what is loaded -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_shown_before_what_reads_it_is_loaded() -> None:
+    code = (
+        "import sys, comfytui.cli.attaching, comfytui.cli.catalog, comfytui.faces.tui.app\n"
+        "late = ['anyio', 'comfytui.link', 'comfytui.model.workflow', 'hashlib', 'tomllib', 'zipfile']\n"
+        "print([name for name in late if name in sys.modules])\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+async def test_a_feed_is_made_once_and_not_before_it_is_asked() -> None:
+    made: list[ScriptedFeed] = []
+
+    def make() -> ScriptedFeed:
+        made.append(ScriptedFeed([CaughtUp()]))
+        return made[-1]
+
+    feed = LateFeed(make)
+    items = feed.items()
+    assert not made
+    assert await anext(items) == CaughtUp()
+    await feed.send(Stop(id="1"))
+    assert [one.sent for one in made] == [[Stop(id="1")]]
+
+
+def test_while_nothing_is_read_the_header_names_the_run() -> None:
+    reading = View(state=State(), now=script.Script().at, name="20260124-120000")
+    assert "".join(text for text, _ in header_line(reading, 80)).split() == ["comfytui", "READING", "20260124-120000"]
+    read = structs.replace(reading, lane=Lane(caught_up=True))
+    assert "20260124-120000" not in "".join(text for text, _ in header_line(read, 80))
+
+
+async def test_boxes_stay_without_a_word_until_there_is_one_to_say() -> None:
+    async with stage(script.running(), WIDE) as shown:
+        shown.app.mailbox = Mailbox(shown.clock)
+        shown.app.deck.scenes.view = None
+        before = shown.app.deck.scenes.picture
+        shown.app.paint(force=True)
+        assert shown.app.deck.scenes.picture is before
+        assert "READING" in shown.line("comfytui")
 
 
 def test_the_dashboard_loads_neither_sources_nor_what_it_shows_later() -> None:

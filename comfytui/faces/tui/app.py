@@ -64,6 +64,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.paused = False
         self.leaving: Leaving | None = None
         self.deck = DeckScreen()
+        self._run_name = self.options.title.partition(" ")[2]
         self._known = Known()
         self._due: tuple[float, Timer] | None = None
         self._painted_at = 0.0
@@ -124,7 +125,7 @@ class Dashboard(ThemedApp[Leaving]):
 
     def turn_to(self, feed: Feed, mailbox: Mailbox) -> None:
         """Show another run from here on: what ``mailbox`` knows of it, and what comes."""
-        self.feed, self.mailbox, self._known = feed, mailbox, Known()
+        self.feed, self.mailbox, self._known, self._run_name = feed, mailbox, Known(), ""
         self.paint(force=True)
 
     def _schedule(self, urgency: Urgency) -> None:
@@ -165,7 +166,7 @@ class Dashboard(ThemedApp[Leaving]):
         return View(
             state=state, now=now, lane=self.mailbox.lane, paused=self.paused, keymap=self.options.keymap,
             readonly=self.options.readonly or self.replay is not None, replay=playback,
-            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self._known,
+            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self._known, name=self._run_name,
         )  # fmt: skip
 
     def paint(self, force: bool = False) -> None:

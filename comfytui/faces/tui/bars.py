@@ -28,6 +28,8 @@ def header_line(view: View, width: int) -> Line:
     words = join([((f" {word} " if role in ("caution", "alarm") else word, role),) for word, role in state_words(view)])
     story = safe(run.story.id) if run is not None else ""
     start: list[tuple[int, Line]] = [(3, (("comfytui", "key"),)), (0, words)]
+    if view.empty and view.name:
+        start.append((4, ((safe(view.name), "dim"),)))
     if story:
         start.append((6, ((story, "text"),)))
     if run is not None and not run.observing:

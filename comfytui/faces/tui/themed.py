@@ -25,6 +25,13 @@ class ThemedApp(PromptApp[Result]):
         if self.no_color:  # instead of what Textual does of itself under NO_COLOR: greys
             self._filters.append(NoColor())
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """Read the stylesheet anew for another theme. Before the first picture it has not been read at all yet."""
+        if self._is_mounted:
+            super().refresh_css(animate)
+        else:
+            self.stylesheet.set_variables(self.get_css_variables())
+
     def use_theme(self, name: str) -> None:
         """Draw in the theme of that name."""
         self.theme = name

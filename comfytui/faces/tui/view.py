@@ -53,8 +53,15 @@ class View(Struct, frozen=True):
     zone: tzinfo | None = None
     known: Known = NOTHING_KNOWN
     """What the scenes so far tell about those to come."""
+    name: str = ""
+    """What the run is called, where that is known before it is read."""
     replay: Playback | None = None
     """Where a replay stands; ``None`` for a run as it is now."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known yet: the first of the run is still being read."""
+        return not self.lane.caught_up and self.state.run is None
 
     @property
     def running(self) -> bool:

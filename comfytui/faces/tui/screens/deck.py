@@ -99,11 +99,12 @@ class DeckScreen(LeanScreen[None]):
     # --- what is shown -------------------------------------------------------------------------------------------
 
     def look(self, view: View) -> None:
-        """Show ``view``."""
+        """Show ``view``; the boxes stay without a word until there is one to say."""
         self.view = view
-        self.ground.follow_plan()
-        for pane in self.panes.values():
-            pane.look(view)
+        if not view.empty or self.scenes.view is not None:
+            self.ground.follow_plan()
+            for pane in self.panes.values():
+                pane.look(view)
         self.draw_bars()
 
     def wish(self, cells: int) -> Wish:
