@@ -99,7 +99,8 @@ class Stage:
         self.output.mkdir()
         self.clock: Clock = LoopClock()
         self.workflow: Workflow = load_workflow("smoke")
-        self.policy = QueuePolicy()
+        # Each reading is a request to the simulator, and hours go by: once a second they would be most of the traffic.
+        self.policy = QueuePolicy(gpu_interval_seconds=10.0)
         self.remote = False
 
     @asynccontextmanager
