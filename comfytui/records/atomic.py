@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -48,6 +49,39 @@ def copy_atomic(source: Path, path: Path) -> None:
     Raises ``OSError`` when ``source`` cannot be read, ``Failure`` ``run.unwritable`` when ``path`` cannot be written.
     """
     write_atomic(path, source.read_bytes())
+
+
+def link_atomic(source: Path, path: Path) -> None:
+    """Let ``path`` be the very file ``source``, which is never written to again, or a copy where the disk has no links.
+
+    Where they are the same already nothing is done. Raises ``OSError`` when ``source`` cannot be read, ``Failure``
+    ``run.unwritable`` when ``path`` cannot be written.
+    """
+    facts = source.stat()
+    there = _facts(path)
+    if there is not None and os.path.samestat(facts, there):
+        return
+    if there is not None and stat.S_ISREG(there.st_mode) and path.read_bytes() == source.read_bytes():
+        return
+    tmp = temporary(path)
+    try:
+        tmp.hardlink_to(source)
+    except OSError:  # FAT, some network shares
+        copy_atomic(source, path)
+        return
+    with writing(path.parent):
+        try:
+            put_in_place(tmp, path)
+        except BaseException:
+            tmp.unlink(missing_ok=True)
+            raise
+
+
+def _facts(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
 
 
 def temporary(path: Path) -> Path:

@@ -31,7 +31,7 @@ from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt, Run, Scene, State
 from comfytui.model.telemetry import Telemetry
 from comfytui.records import outcome
-from comfytui.records.atomic import write_atomic
+from comfytui.records.atomic import link_atomic, write_atomic
 from comfytui.records.faults import writing
 from comfytui.records.rundir import RunDir, prepare_scene, readable
 
@@ -141,13 +141,8 @@ def _write_piece(run_dir: RunDir, scene: Scene, artifact: SceneArtifact) -> byte
     folder = prepare_scene(run_dir, scene.brief).name
     best = outcome.recorded_attempt(scene)
     if artifact.history_path is not None and best is not None:
-        saved = run_dir.attempt_history(folder, best.number)
-        try:
-            entry = saved.read_bytes()
-        except FileNotFoundError:
-            entry = b""  # validation tells of it
-        if entry and _content(run_dir.history(folder)) != entry:
-            write_atomic(run_dir.history(folder), entry)
+        with contextlib.suppress(FileNotFoundError):  # validation tells of it
+            link_atomic(run_dir.attempt_history(folder, best.number), run_dir.history(folder))
     piece = readable(artifact)
     if _content(run_dir.scene_json(folder)) != piece:
         write_atomic(run_dir.scene_json(folder), piece)

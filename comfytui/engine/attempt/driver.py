@@ -125,8 +125,8 @@ class AttemptDriver:
             self._voice.note("note", TAKEN_OVER)
             self.signals.missed()
         watch = PromptWatch(
-            self._desk, self._voice, self.signals, self._scene.brief.folder, partial=partial, on_executing=executing,
-            grew_at=lambda: self._collector.grew_at,
+            self._desk, self._voice, self.signals, partial=partial, on_executing=executing,
+            grew_at=lambda: self._collector.grew_at, save=lambda raw: measures.start_soon(self._save_history, raw),
         )  # fmt: skip
         return await watch.end()
 
@@ -233,6 +233,10 @@ class AttemptDriver:
             error=ending.error,
             expected=expected,
         )
+
+    async def _save_history(self, raw: bytes) -> None:
+        path = self._desk.run_dir.attempt_history(self._scene.brief.folder, self._voice.number)
+        await to_thread.run_sync(write_atomic, path, raw)
 
     async def _measure(self, moment: e.MomentWord) -> None:
         before = self._voice.attempt.before if moment == "after" else None

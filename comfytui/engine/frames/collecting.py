@@ -77,11 +77,17 @@ class FrameCollector:
         if seen.change == "deleted":
             self._fresh.pop(name, None)
         else:
+            if name not in self._fresh and name not in self._taken:
+                self._next_begun(name, now)
             self._fresh[name] = self.grew_at = now
             self._hub.publish(
                 FrameWriting(scene=self._voice.scene, attempt=self._voice.number, name=plain(name), bytes=seen.bytes)
             )
         self._stir()
+
+    def _next_begun(self, name: str, now: float) -> None:
+        """Count the frames before ``name`` as at rest: SaveImage has written them once it begins with the next."""
+        self._fresh |= {other: min(at, now - AT_REST) for other, at in self._fresh.items() if other < name}
 
     async def follow(self) -> None:
         """Take each frame that comes to rest, until cancelled."""
@@ -173,9 +179,9 @@ class FrameCollector:
         return now is None or now == before
 
     async def _take(self, wanted: Wanted) -> bool:
-        stamp = await self._shelf.stamp(wanted)
         got = await self._bring(wanted, "whole")
         if isinstance(got, Uncollected) and got.proof is not None and not got.proof.proven:
+            stamp = await self._shelf.stamp(wanted)
             mark = stamp if stamp is not None else got.proof.bytes
             if self._rest.seen(wanted.name, mark, self._clock.monotonic()):
                 got = await self._bring(wanted, "unproven")
@@ -183,7 +189,7 @@ class FrameCollector:
             self._failed[wanted.name] = got
             return False
         self._failed.pop(wanted.name, None)
-        self._taken[wanted.name] = stamp
+        self._taken[wanted.name] = got.stamp
         self._tell(got, verified=True)
         return True
 
@@ -202,7 +208,7 @@ class FrameCollector:
             return replace(got, name=wanted.name)
         with writing(self.target):
             await to_thread.run_sync(put_in_place, newer, target)
-        return Brought(frame=replace(got.frame, name=wanted.name, path=target), via=got.via)
+        return replace(got, frame=replace(got.frame, name=wanted.name, path=target))
 
     def _tell(self, got: Brought, *, verified: bool) -> None:
         found = got.frame

@@ -22,8 +22,8 @@ from comfytui.untrusted import below, file_name, inside
 
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$')
 
-AT_ONCE = 4
-"""Frames that are copied or fetched at the same time."""
+AT_ONCE = 8
+"""Frames that are copied or fetched at the same time: they mostly wait for the disk, which syncs several at once."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -39,14 +39,15 @@ class Unsafe(Struct, frozen=True, kw_only=True):
     name: str
 
 
+Stamp = tuple[int, int]
+
+
 class Brought(Struct, frozen=True, kw_only=True):
-    """A frame that is in the run folder now, and the way it came."""
+    """A frame that is in the run folder now, and the way it came; ``stamp``: its source's just before, where known."""
 
     frame: Collected
     via: Literal["disk", "http"]
-
-
-Stamp = tuple[int, int]
+    stamp: Stamp | None = None
 
 
 class Shelf(Protocol):
@@ -84,17 +85,13 @@ class DiskShelf:
         source = self._path(wanted.file)
         if source is None:
             return Uncollected(name=wanted.name, reason="unsafe", why="it leads out of the output folder")
-        got = await to_thread.run_sync(collect, source, target, accept, limiter=self._limit)
-        return got if isinstance(got, Uncollected) else Brought(frame=got, via=self.via)
+        before, got = await to_thread.run_sync(_stamped, source, target, accept, limiter=self._limit)
+        return got if isinstance(got, Uncollected) else Brought(frame=got, via=self.via, stamp=before)
 
     async def stamp(self, wanted: Wanted) -> Stamp | None:
         """Return size in bytes and mtime in nanoseconds of the file, or ``None`` when it is not there."""
         source = self._path(wanted.file)
-        try:
-            found = await to_thread.run_sync(stamp, source, limiter=self._limit) if source else None
-        except OSError:
-            return None
-        return (found.size, found.mtime_ns) if found else None
+        return await to_thread.run_sync(_stamp_of, source, limiter=self._limit) if source else None
 
     async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
         """Return the frames of exactly this prefix that lie in its folder and are not ``known``."""
@@ -223,6 +220,18 @@ def _other_name(file: OutputFile, taken: Set[str]) -> str:
 def _place(file: OutputFile) -> tuple[str, str]:
     """Return subfolder and name, the former written in one way."""
     return file.subfolder.replace("\\", "/").strip("/"), file.filename
+
+
+def _stamp_of(source: Path) -> Stamp | None:
+    try:
+        found = stamp(source)
+    except OSError:
+        return None
+    return (found.size, found.mtime_ns) if found else None
+
+
+def _stamped(source: Path, target: Path, accept: Accept) -> tuple[Stamp | None, Collected | Uncollected]:
+    return _stamp_of(source), collect(source, target, accept)
 
 
 def _names_in(folder: Path, stem: str) -> list[str]:

@@ -61,7 +61,8 @@ def of_record(attempt: Attempt, saved: bytes | None) -> Ending | None:
         entry = read_history(saved, attempt.prompt_id) if saved else None
     except ValueError:  # torn, or not what we wrote
         entry = None
-    if attempt.status is None or (entry is None and attempt.success_at is not None):
+    read = any(look.status == "success" for look in attempt.history)
+    if attempt.status is None or (entry is None and (read or attempt.success_at is not None)):
         return None
     return Ending(
         status=attempt.status,

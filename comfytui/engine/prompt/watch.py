@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from anyio import to_thread
-
 from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.attempt.voice import AttemptVoice
 from comfytui.engine.prompt import ending as endings
@@ -23,7 +21,6 @@ from comfytui.engine.prompt.waiting import (
 )
 from comfytui.errors import Failure
 from comfytui.model import events as e
-from comfytui.records.atomic import write_atomic
 from comfytui.sources.comfy.wire import HistoryEntry
 
 NO_OUTCOME = "the entry tells no outcome yet"
@@ -33,17 +30,18 @@ STILL_THERE = "The prompt could not be taken off the server; it may still run th
 class PromptWatch:
     """Waits for the end of a prompt that is on the server.
 
-    ``folder`` is the scene's folder in the run; ``partial`` tells that the server refused some of the prompt's outputs;
+    ``partial`` tells that the server refused some of the prompt's outputs;
     ``on_executing`` is called once, when the prompt executes (True) or has done so unseen (False); ``grew_at`` tells
-    when (monotonic seconds) a frame of it last grew. No time runs out while the server is away.
+    when (monotonic seconds) a frame of it last grew; ``save`` keeps the history entry that tells the end, while the
+    frames are taken. No time runs out while the server is away.
     """
 
     def __init__(
-        self, desk: Desk, voice: AttemptVoice, signals: PromptSignals, folder: str, *, partial: bool,
-        on_executing: Callable[[bool], None], grew_at: Callable[[], float],
+        self, desk: Desk, voice: AttemptVoice, signals: PromptSignals, *, partial: bool,
+        on_executing: Callable[[bool], None], grew_at: Callable[[], float], save: Callable[[bytes], object],
     ) -> None:  # fmt: skip
-        self._desk, self._voice, self._signals, self._folder = desk, voice, signals, folder
-        self._partial, self._on_executing = partial, on_executing
+        self._desk, self._voice, self._signals = desk, voice, signals
+        self._partial, self._on_executing, self._save = partial, on_executing, save
         self._reads = len(voice.attempt.history)
         self._silent_reads = self._reads_after_hint = self._failed_reads = 0
         self._submitted_at = self._read_at = self._answered_at = desk.clock.monotonic()
@@ -122,8 +120,7 @@ class PromptWatch:
             entry, message = None, NO_OUTCOME
         if entry is not None:
             status = "success"
-            path = self._desk.run_dir.attempt_history(self._folder, self._voice.number)
-            await to_thread.run_sync(write_atomic, path, entry.raw)
+            self._save(entry.raw)
         self._reads += 1
         self._silent_reads += 1
         self._reads_after_hint += hinted
