@@ -137,6 +137,10 @@ REGISTRY: dict[str, Entry] = {
         "The prompt was given up after {seconds} s ({limit}).",
         "Raise --max-wait or --max-total-wait if the scene really needs longer.",
     ),
+    "prompt.handed_over": Entry(
+        "The prompt was taken from {server}: {why}.",
+        "Another server renders the scene; the attempt does not cost the retry budget.",
+    ),
     "prompt.stalled": Entry(
         "The prompt gave no sign of life (progress, frame, GPU activity) for {seconds} s; {limit} s are allowed.",
         "Look at the server's log; raise --stall-timeout if it really works in silence for so long, 0 = off.",

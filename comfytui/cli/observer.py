@@ -10,10 +10,12 @@ from pathlib import Path
 import anyio
 import anyio.from_thread
 from anyio.lowlevel import current_token
+from msgspec.structs import replace
 
 from comfytui.cli.driving import Telling, credentials
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.interruptions import interruptions
+from comfytui.cli.planning import server_plans
 from comfytui.clock import system_clock
 from comfytui.engine.observer import Observer
 from comfytui.faces.headless import OutputFormatter, follow
@@ -22,7 +24,6 @@ from comfytui.link.backlog import RecentBacklog
 from comfytui.link.hub import HubFeed
 from comfytui.link.launch import COMPANION_LOG
 from comfytui.link.server import LinkServer
-from comfytui.model.plan import ServerPlan
 from comfytui.settings import Settings
 
 
@@ -51,7 +52,9 @@ def observe_over_link(link_dir: Path, settings: Settings) -> int:
 
 async def _observe(settings: Settings, link_dir: Path | None, tell: Telling | None) -> int:
     clock = system_clock()
-    observer = Observer(_server(settings), clock, credentials())
+    # Nothing is started by who only watches, but the simulator: so no command goes along.
+    servers = [replace(server, command=(), env_file=None) for server in server_plans(settings, "demo")]
+    observer = Observer(servers, clock, credentials(*servers))
     backlog = RecentBacklog(observer.hub.record_with)
     interrupted = False
 
@@ -79,15 +82,6 @@ async def _observe(settings: Settings, link_dir: Path | None, tell: Telling | No
                     tasks.start_soon(serve, link_dir)
                 await observer.drive()
     return INTERRUPTED if interrupted else 0
-
-
-def _server(settings: Settings) -> ServerPlan:
-    return ServerPlan(
-        url=settings.server,
-        output_dir=str(settings.output_dir) if settings.output_dir is not None else None,
-        watch=settings.watch,
-        simulator_speed="demo" if settings.simulated else None,
-    )
 
 
 def _at_end_of_input(call: Callable[[], None]) -> None:

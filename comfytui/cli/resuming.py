@@ -129,9 +129,17 @@ def _asked(plan: RunPlan, state: State) -> tuple["dict[str, Whereabouts]", list[
     from comfytui.engine.recovery import open_attempts
     from comfytui.engine.server.witnesses import ask
 
-    try:
-        return anyio.run(ask, plan.server, credentials(*plan.servers), open_attempts(state.scenes)), []
-    except Failure as failure:
-        if not failure.code.startswith("server."):
-            raise
-        return {}, [f"{failure.what} What was sent is looked for when the run is resumed."]
+    secrets = credentials(*plan.servers)
+    found: dict[str, Whereabouts] = {}
+    silence = []
+    for server in plan.servers:
+        there = [attempt for attempt in open_attempts(state.scenes) if attempt.server_name == server.name]
+        if server.name and not there:
+            continue
+        try:
+            found |= anyio.run(ask, server, secrets.of(server.name), there)
+        except Failure as failure:
+            if not failure.code.startswith("server."):
+                raise
+            silence.append(f"{failure.what} What was sent is looked for when the run is resumed.")
+    return found, silence

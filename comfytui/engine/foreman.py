@@ -7,27 +7,27 @@ from contextlib import contextmanager
 import anyio
 import anyio.abc
 from anyio import to_thread
+from msgspec import UNSET
 
 from comfytui.clock import Clock
 from comfytui.engine.asked import facts_for, refusal
-from comfytui.engine.attempt.desk import Desk
-from comfytui.engine.attempt.driver import AttemptDriver
 from comfytui.engine.attempt.verdict import telemetry_of
+from comfytui.engine.dispatch.protocol import Dispatch
 from comfytui.engine.hub import Hub
-from comfytui.engine.planner import Settle, Submission, TryAgain, after_attempt, submissions
-from comfytui.engine.server.connection import Connection
-from comfytui.engine.server.make_room import make_room
+from comfytui.engine.lanes import lanes_of, to_give_back
+from comfytui.engine.planner import Settle, Submission, TryAgain, after_attempt, pulled, submissions
 from comfytui.errors import Failure
 from comfytui.model import commands as c
 from comfytui.model import events as e
-from comfytui.model.failure_classes import class_of
 from comfytui.model.plan import RunPlan
 from comfytui.model.state import Scene
 from comfytui.model.workflow import prefix_for, seed_for
 from comfytui.records.metadata import write_scene
-from comfytui.records.rundir import RunDir, prepare_scene
+from comfytui.records.rundir import RunDir
 
 UNSENT = "stopped before its prompt was sent"
+IDLE_LOOK = 0.25
+"""Seconds between two looks while one of several servers has nothing to do: a late one may be late without a word."""
 SKIPPED = "skipped by a person: its prompt was never sent"
 
 
@@ -36,7 +36,7 @@ class Foreman:
 
     def __init__(self, hub: Hub, plan: RunPlan, run_dir: RunDir, clock: Clock) -> None:
         self._hub, self._plan, self._run_dir, self._clock = hub, plan, run_dir, clock
-        self._connection: Connection | None = None
+        self._dispatch: Dispatch | None = None
         self._first_command = anyio.Event()
         self._resting = False
         self._checking = False
@@ -44,22 +44,44 @@ class Foreman:
 
     # --- the work ------------------------------------------------------------------------------------------------
 
-    async def work(self, connection: Connection) -> None:
+    async def work(self, dispatch: Dispatch) -> None:
         """Return when every scene is over. Raises ``Failure`` ``run.unwritable``."""
-        self._connection = connection
-        desk = connection.desk
+        self._dispatch = dispatch
         async with anyio.create_task_group() as attempts:
             for scene in self._hub.state.scenes:
                 if scene.latest is not None and not scene.over and scene.phase != "waiting":
-                    attempts.start_soon(self._attempt, desk, scene.id, True)
+                    attempts.start_soon(self._attempt, dispatch, scene.id, True)
             while not self._hub.standing.finished:
                 self._end_cancelled()
-                for submission in submissions(self._hub.state, self._plan.policy, self._hub.standing):
+                while submission := self._next_submission(dispatch):
                     self._plan_attempt(submission)
-                    attempts.start_soon(self._attempt, desk, submission.scene)
+                    attempts.start_soon(self._attempt, dispatch, submission.scene)
                 if not self._hub.standing.finished:
-                    await self._hub.changed()
+                    await self._balanced(dispatch)
             self._resting = True  # no await between the last look and this: no command falls in between
+
+    def _next_submission(self, dispatch: Dispatch) -> Submission | None:
+        """Return the attempt that is to be made now, if any."""
+        state, standing = self._hub.state, self._hub.standing
+        if state.several:
+            due = pulled(state, standing, dispatch.capacity(), self._clock.now())
+        else:
+            due = submissions(state, self._plan.policy, standing)
+        return next(iter(due), None)
+
+    async def _balanced(self, dispatch: Dispatch) -> None:
+        """Let servers that are late give back what waits on them for one that is idle; return when all is to be looked
+        at again: at the next fact, and while one of several is idle also after a moment.
+        """
+        state = self._hub.state
+        lanes = lanes_of(state, dispatch.capacity(), self._hub.standing, self._clock.now()) if state.several else []
+        if state.run is not None and not state.run.held:
+            for scene in to_give_back(lanes, self._hub.standing):
+                dispatch.cancel(scene.id, "recall")
+        if any(not lane.busy for lane in lanes):
+            await self._hub.changed_within(IDLE_LOOK)
+        else:
+            await self._hub.changed()
 
     @contextmanager
     def checking(self) -> Iterator[None]:
@@ -90,37 +112,28 @@ class Foreman:
                 seed=fresh if scene.seed is None else scene.seed,
                 reason=submission.reason,
                 prompt=scene.prompt,
+                server=submission.server or UNSET,
             )
         )
         if submission.note:
             self._hub.publish(e.AttemptNoted(scene=scene.id, attempt=number, kind="note", text=submission.note))
 
-    async def _attempt(self, desk: Desk, scene_id: str, taken_over: bool = False) -> None:
-        """Drive the scene's newest attempt, then let the planner say what follows."""
-        scene = self._scene(scene_id)
-        attempt = scene.attempts[-1]
+    async def _attempt(self, dispatch: Dispatch, scene_id: str, taken_over: bool = False) -> None:
+        """See the scene's newest attempt to its end, then let the planner say what follows."""
         await self._hub.synced()
-        if attempt.phase != "ended":
-            await to_thread.run_sync(prepare_scene, self._run_dir, scene.brief)
-            driver = AttemptDriver(desk, scene, attempt, taken_over=taken_over)
-            if self._given_up(self._scene(scene_id)):
-                driver.signals.cancel()
-            await driver.drive()
-        await self._make_room(desk, scene_id)
+        await dispatch.submit(scene_id, self, taken_over=taken_over)
         self._follow_up(scene_id)
         scene = self._scene(scene_id)
         if scene.over:
             await to_thread.run_sync(write_scene, self._run_dir, self._hub.state, scene_id)
 
-    async def _make_room(self, desk: Desk, scene_id: str) -> None:
-        """Let the server give GPU memory back where the scene's newest attempt ran out of it and another is due."""
+    def given_up(self, scene_id: str) -> bool:
+        """Tell whether nobody wants the scene any more."""
+        return self.stopped or self._scene(scene_id).given_up is not None
 
-        def due() -> bool:
-            return isinstance(self._next_step(self._scene(scene_id)), TryAgain)
-
-        attempt = self._scene(scene_id).attempts[-1]
-        if class_of(attempt) == "oom" and due():
-            await make_room(desk, scene_id, attempt, due)
+    def is_due(self, scene_id: str) -> bool:
+        """Tell whether another attempt follows the newest one of the scene, which has ended."""
+        return isinstance(self._next_step(self._scene(scene_id)), TryAgain)
 
     def _next_step(self, scene: Scene) -> TryAgain | Settle:
         return after_attempt(scene, self._plan.policy, self._plan.retry, stopped=self.stopped)
@@ -187,22 +200,17 @@ class Foreman:
         if self.stopped and not isinstance(command, c.Stop | c.ReadServerLog):
             return "the run is stopping"
         if isinstance(command, c.ReadServerLog):
-            return "" if self._connection else "the server is not reached yet"
+            return self._dispatch.read_log(command.server) if self._dispatch else "the server is not reached yet"
         return refusal(self._hub.state, command)
 
     def _obey(self, command: c.AnyCommand) -> None:
         for fact in facts_for(self._hub.state, command):
             self._hub.publish(fact)
         self.stopped = self.stopped or isinstance(command, c.Stop)
-        if self._connection is None:
-            return
-        if isinstance(command, c.ReadServerLog):
-            self._connection.log.ask()
-        elif isinstance(command, c.Cancel | c.Stop):
+        if self._dispatch is not None and isinstance(command, c.Cancel | c.Stop):
             for scene in self._hub.state.scenes:
-                if not scene.over and self._given_up(scene):
-                    for signals in self._connection.desk.router.signals_of(scene.id):
-                        signals.cancel()
+                if not scene.over and self.given_up(scene.id):
+                    self._dispatch.cancel(scene.id)
 
     def _end_cancelled(self) -> None:
         """End the scenes that were given up while they waited: nothing of theirs is on the server."""
@@ -211,9 +219,6 @@ class Foreman:
             if not scene.attempts:
                 self._record_unsent(scene)
             self._follow_up(scene.id)
-
-    def _given_up(self, scene: Scene) -> bool:
-        return self.stopped or scene.given_up is not None
 
     def _scene(self, scene_id: str) -> Scene:
         scene = self._hub.state.scene(scene_id)

@@ -13,17 +13,56 @@ import anyio.to_thread
 
 from comfytui.clock import Clock
 from comfytui.engine.mailbox import Mailbox
-from comfytui.engine.standing import Standing
+from comfytui.engine.prompt.signals import wait_for
+from comfytui.engine.standing import LaneStanding, Standing
 from comfytui.model.envelope import Envelope
 from comfytui.model.events import AnyEvent, Fact, ServerLog, sample_key
 from comfytui.model.fold import fold
-from comfytui.model.state import State
+from comfytui.model.state import Server, State
 
 SAMPLE_INTERVAL = 1.0
 """Seconds between two samples of one kind in the journal."""
 
 KINDS_AT_ONCE = 100
 """Kinds of samples (those of each scene are one) from which on those that were not told lately are forgotten."""
+
+
+class HubLike(Protocol):
+    """What the parts of one server need of the hub: ``server`` and ``lane`` are that server's."""
+
+    run_id: str
+
+    @property
+    def state(self) -> State:
+        """What is known of the run."""
+        ...
+
+    @property
+    def server(self) -> Server:
+        """What is known of the server."""
+        ...
+
+    @property
+    def lane(self) -> LaneStanding:
+        """How the scenes stand that are on it."""
+        ...
+
+    @property
+    def has_readers(self) -> bool:
+        """Whether anybody reads along."""
+        ...
+
+    def publish(self, event: AnyEvent) -> Envelope:
+        """Tell of ``event``; where there are several servers it carries the name of this one."""
+        ...
+
+    async def commit(self, event: AnyEvent) -> Envelope:
+        """Tell of ``event`` and return once it would survive the death of the machine."""
+        ...
+
+    async def synced(self) -> None:
+        """Return once everything published so far would survive the death of the machine."""
+        ...
 
 
 class JournalLike(Protocol):
@@ -84,14 +123,23 @@ class Hub:
         if fact:
             for recorder in self._recorders:
                 recorder(envelope, self.state)
-            self._changed.set()
-            self._changed = anyio.Event()
+            self.stir()
         return envelope
 
     @property
     def standing(self) -> Standing:
         """How the scenes of ``state`` stand."""
         return self._standing.follow(self.state.scenes)
+
+    @property
+    def server(self) -> Server:
+        """What is known of the only server, or of the first."""
+        return self.state.server
+
+    @property
+    def lane(self) -> LaneStanding:
+        """How the scenes stand that are on the only server."""
+        return self.standing.on("")
 
     async def commit(self, event: AnyEvent) -> Envelope:
         """Publish ``event`` and return once it would survive the death of the machine (write-ahead)."""
@@ -106,6 +154,15 @@ class Hub:
     async def changed(self) -> None:
         """Return at the next fact. No fact is missed by a caller who looks at ``state`` and then waits."""
         await self._changed.wait()
+
+    async def changed_within(self, seconds: float) -> None:
+        """Return at the next fact, or after ``seconds``."""
+        await wait_for(self._changed, seconds, self._clock)
+
+    def stir(self) -> None:
+        """Let those who wait for a change look again: something changed that is no fact."""
+        self._changed.set()
+        self._changed = anyio.Event()
 
     def record_with(self, recorder: Recorder) -> None:
         """Call ``recorder(envelope, state after it)`` for every fact from now on, in order."""

@@ -6,7 +6,7 @@ the very disk that is full, where a prompt would fail and cost an attempt of the
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import anyio
@@ -42,25 +42,31 @@ def first_failure(problem: BaseException) -> Failure | None:
 
 
 @contextlib.asynccontextmanager
-async def stepping_back(desk: Desk) -> AsyncIterator[None]:
-    """When the run folder fails in this context, take our waiting prompts off the server; the fault goes through."""
+async def stepping_back(desks: Callable[[], Iterable[Desk]]) -> AsyncIterator[None]:
+    """When the run folder fails in this context, take our waiting prompts off the servers; the fault goes through.
+
+    ``desks`` tells which servers are connected then.
+    """
     try:
         yield
     except (Failure, BaseExceptionGroup) as problem:
         failure = first_failure(problem)
         if failure is not None and failure.code == "run.unwritable":
             # A server that does not answer keeps them, and resume finds them there.
-            with contextlib.suppress(Failure), anyio.move_on_after(PATIENCE):
-                await _delete_waiting(desk)
+            with anyio.move_on_after(PATIENCE):
+                async with anyio.create_task_group() as tasks:
+                    for desk in desks():
+                        tasks.start_soon(_delete_waiting, desk)
         raise
 
 
 async def _delete_waiting(desk: Desk) -> None:
     open_attempts = [a for scene in desk.hub.state.scenes for a in scene.attempts if a.phase != "ended"]
-    queue = await desk.http.queue()
-    waiting = [a.prompt_id for a in open_attempts if queue.where(a.prompt_id) == "pending"]
-    if waiting:
-        await desk.http.delete_pending(waiting)
+    with contextlib.suppress(Failure):
+        queue = await desk.http.queue()
+        waiting = [a.prompt_id for a in open_attempts if queue.where(a.prompt_id) == "pending"]
+        if waiting:
+            await desk.http.delete_pending(waiting)
 
 
 def pause(hub: Hub, run_dir: RunDir, fault: Failure) -> Failure:

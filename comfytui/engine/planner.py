@@ -5,9 +5,11 @@ Pure: no clock, no server, no disk. What makes an attempt worth repeating is the
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from msgspec import Struct
 
+from comfytui.engine.lanes import Capacity, lanes_of, nobody_left, takers
 from comfytui.engine.standing import Standing
 from comfytui.model.best import best_attempt
 from comfytui.model.failure_classes import FREE_RETRIES, FailureClass, RetryRule, class_of, note_after, rule_of
@@ -30,6 +32,8 @@ class Submission(Struct, frozen=True, kw_only=True):
     attempt: int
     reason: str
     note: str = ""
+    server: str = ""
+    """The name of the server that takes it; empty: the only one."""
 
 
 class TryAgain(Struct, frozen=True, kw_only=True):
@@ -52,14 +56,14 @@ class Settle(Struct, frozen=True, kw_only=True):
 
 
 def submissions(state: State, policy: QueuePolicy, standing: Standing | None = None) -> list[Submission]:
-    """Return the attempts to submit now, in order: scenes to try again first, then the story's order, or as people
+    """Return the attempt to submit now, if any: scenes to try again first, then the story's order, or as people
     ordered them.
 
     At most one prompt executes and ``policy.lookahead`` wait behind it, so that the server never idles between scenes
     and other people's prompts still get their turn. Nothing is due while the queue is held, nor while a prompt is on
     its way to the server: two POSTs at the same time may arrive in either order, and scenes render in the story's.
     Nor while the server is away: scenes wait for it, until it has been waited for as long as it is to be.
-    ``standing`` is how the scenes of ``state`` stand, where that is known already.
+    ``standing`` is how the scenes of ``state`` stand, where that is known already. For a run of one server.
     """
     if state.run is None or state.run.held or (state.server.away_since is not None and not state.server.lost):
         return []
@@ -69,13 +73,36 @@ def submissions(state: State, policy: QueuePolicy, standing: Standing | None = N
     return [_submission(scene) for scene in first_of(state, standing.candidates())]
 
 
-def _submission(scene: Scene) -> Submission:
+def pulled(state: State, standing: Standing, capacity: Capacity, now: datetime) -> list[Submission]:
+    """Return the next attempt that one of several servers takes, if any: whoever is free, as ``lanes`` has it.
+
+    A scene that every server able to render it is lost to goes to the first of those, where it ends as lost.
+    """
+    if state.run is None or state.run.held:
+        return []
+    lanes = lanes_of(state, capacity, standing, now)
+    for name in takers(lanes, standing):
+        tags = frozenset(state.server_called(name).tags)
+        for scene in first_of(state, standing.candidates(tags)):
+            return [_submission(scene, name)]
+    given_up = [server for server in state.servers if server.lost]
+    for server in given_up:
+        if standing.on(server.name).count("planned"):
+            continue
+        for scene in first_of(state, standing.candidates(frozenset(server.tags))):
+            if nobody_left(scene, state):
+                return [_submission(scene, server.name)]
+    return []
+
+
+def _submission(scene: Scene, server: str = "") -> Submission:
     before = scene.latest
     if before is None:
-        return Submission(scene=scene.id, attempt=1, reason="")
+        return Submission(scene=scene.id, attempt=1, reason="", server=server)
     repeated = scene.next_reason == shortfall(before, scene.brief.floor)  # else a person asked for it
     note = note_after(before) if repeated and scene.next_reason else ""
-    return Submission(scene=scene.id, attempt=len(scene.attempts) + 1, reason=scene.next_reason, note=note)
+    attempt = len(scene.attempts) + 1
+    return Submission(scene=scene.id, attempt=attempt, reason=scene.next_reason, note=note, server=server)
 
 
 def after_attempt(
@@ -132,5 +159,7 @@ def _may_retry(scene: Scene, policy: QueuePolicy, retry: Changes) -> bool:
 
 
 def _uncounted(scene: Scene, retry: Changes) -> int:
-    short = (attempt for attempt in scene.attempts if shortfall(attempt, scene.brief.floor))
-    return min(sum(rule_of(class_of(attempt), retry) == "free" for attempt in short), FREE_RETRIES)
+    short = [attempt for attempt in scene.attempts if shortfall(attempt, scene.brief.floor)]
+    free = [attempt for attempt in short if rule_of(class_of(attempt), retry) == "free"]
+    never_begun = sum(class_of(attempt) == "moved" and attempt.executing_at is None for attempt in free)
+    return never_begun + min(len(free) - never_begun, FREE_RETRIES)

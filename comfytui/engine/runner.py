@@ -14,10 +14,11 @@ from msgspec import UNSET
 from comfytui.clock import Clock
 from comfytui.engine.checks import Checks
 from comfytui.engine.closing import INTERRUPTED, close_run
+from comfytui.engine.dispatch.protocol import Dispatch
+from comfytui.engine.dispatch.stations import Stations, opened
 from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub
 from comfytui.engine.pausing import first_failure, pause, stepping_back
-from comfytui.engine.server.connection import Connection, connected
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.preflight import check_disk
 from comfytui.engine.taking_up import TakingUp, journal_notes
@@ -128,14 +129,16 @@ class Runner:
         if taking_up is None or taking_up.needs_server:
             with anyio.CancelScope() as connecting:
                 self._connecting = connecting
-                async with connected(self.hub, self.plan, self._clock, self._credentials, self.run_dir) as connection:
+                stations = Stations(self.hub, self.plan, self.run_dir, self._clock, self._credentials)
+                async with opened(stations, everyone=taking_up is not None):
                     self._connecting = None
-                    await check_disk(self.hub, self.plan, self.run_dir, connection.desk.shelf)
+                    shelves = [(connection.server, connection.desk.shelf) for connection in stations.connections]
+                    await check_disk(self.hub, self.plan, self.run_dir, shelves)
                     self._begun = True
-                    async with stepping_back(connection.desk):
+                    async with stepping_back(lambda: [connection.desk for connection in stations.connections]):
                         if taking_up is not None:
-                            await taking_up.begin(connection)
-                        await self._work(connection)
+                            await taking_up.begin(stations.connections)
+                        await self._work(stations)
                         await self._check()
             if self._foreman.stopped and not self._foreman.all_over():
                 return self._left_open()
@@ -179,10 +182,10 @@ class Runner:
             dead = self._lock.replaced
             self.hub.publish(e.RunNoted(text=f"Took the run over from process {dead.pid}, which is gone"))
 
-    async def _work(self, connection: Connection) -> None:
+    async def _work(self, dispatch: Dispatch) -> None:
         async with anyio.create_task_group() as background:
-            connection.start(background)
-            await self._foreman.work(connection)
+            background.start_soon(dispatch.events)
+            await self._foreman.work(dispatch)
             background.cancel_scope.cancel()
 
     async def _check(self) -> None:

@@ -11,6 +11,25 @@ from collections.abc import Iterator, Sequence
 from comfytui.model.changes import changed_places
 from comfytui.model.state import Scene, ScenePhase
 
+ON_SERVER: tuple[ScenePhase, ...] = ("planned", "queued", "executing")
+Tags = frozenset[str]
+NO_TAGS: Tags = frozenset()
+
+
+class LaneStanding:
+    """How the scenes stand whose newest attempt is on one server, and how long its executions took."""
+
+    def __init__(self) -> None:
+        self.phases: Counter[ScenePhase] = Counter()
+        self.busy: dict[int, Scene] = {}
+        """The scenes that are on their way to it, wait or execute there, by their places."""
+        self.durations: list[float] = []
+        """Seconds that each execution took which succeeded and was not answered from a cache, in rising order."""
+
+    def count(self, *phases: ScenePhase) -> int:
+        """Return how many scenes are in one of ``phases``."""
+        return sum(self.phases[phase] for phase in phases)
+
 
 class Standing:
     """Which scenes are open, how many are in each phase, which ones wait and how long executions took."""
@@ -49,26 +68,42 @@ class Standing:
         """Seconds that each execution took which succeeded and was not answered from a cache, in rising order."""
         return self._durations
 
+    def on(self, server: str) -> LaneStanding:
+        """Return how things stand on the server of that name (empty: the only one)."""
+        return self._lanes.setdefault(server, LaneStanding())
+
     def waiting(self) -> Iterator[Scene]:
         """Return the scenes that wait, given up or not, in the story's order."""
-        return (self._scenes[place] for place in sorted(self._untouched | self._special | self._given_up))
+        untouched = (place for places in self._untouched.values() for place in places)
+        return (self._scenes[place] for place in sorted({*untouched, *self._special, *self._given_up}))
+
+    def waiting_for(self, tags: Tags) -> int:
+        """Return how many scenes wait, not given up, that a server with ``tags`` can render."""
+        untouched = sum(len(places) for wanted, places in self._untouched.items() if wanted <= tags)
+        return untouched + sum(tags_of(self._scenes[place]) <= tags for place in self._special)
 
     def given_up(self) -> list[Scene]:
         """Return the scenes that a person gave up while they waited, in the story's order."""
         return [self._scenes[place] for place in sorted(self._given_up)]
 
-    def candidates(self) -> list[int]:
+    def candidates(self, tags: Tags | None = None) -> list[int]:
         """Return the places, rising, among which the scene is whose turn is next: none when none waits.
 
-        The first one that nobody touched, and all that were tried before or moved by people.
+        The first one that nobody touched, and all that were tried before or moved by people; with ``tags`` of those
+        that a server with them can render.
         """
-        return sorted({*self._special, *([min(self._untouched)] if self._untouched else ())})
+        first = [
+            min(places) for wanted, places in self._untouched.items() if places and (tags is None or wanted <= tags)
+        ]
+        special = (place for place in self._special if tags is None or tags_of(self._scenes[place]) <= tags)
+        return sorted({*special, *([min(first)] if first else ())})
 
     def _start_anew(self, scenes: Sequence[Scene]) -> None:
         self._scenes = scenes
         self._phases: Counter[ScenePhase] = Counter()
+        self._lanes: dict[str, LaneStanding] = {}
         self._open: set[int] = set()
-        self._untouched: set[int] = set()
+        self._untouched: dict[Tags, set[int]] = {}
         self._special: set[int] = set()
         self._given_up: set[int] = set()
         self._durations: list[float] = []
@@ -79,27 +114,45 @@ class Standing:
             self._open.add(place)
         if scene.phase == "waiting":
             self._waiting_as(scene).add(place)
-        for seconds in executions(scene):
+        if scene.attempts:
+            lane = self.on(scene.attempts[-1].server_name)
+            lane.phases[scene.phase] += 1
+            if scene.phase in ON_SERVER:
+                lane.busy[place] = scene
+        for server, seconds in executions(scene):
             insort(self._durations, seconds)
+            insort(self.on(server).durations, seconds)
 
     def _leave(self, place: int, scene: Scene) -> None:
         self._phases[scene.phase] -= 1
         self._open.discard(place)
         if scene.phase == "waiting":
             self._waiting_as(scene).discard(place)
-        for seconds in executions(scene):
-            del self._durations[bisect_left(self._durations, seconds)]
+        if scene.attempts:
+            lane = self.on(scene.attempts[-1].server_name)
+            lane.phases[scene.phase] -= 1
+            lane.busy.pop(place, None)
+        for server, seconds in executions(scene):
+            for durations in (self._durations, self.on(server).durations):
+                del durations[bisect_left(durations, seconds)]
 
     def _waiting_as(self, scene: Scene) -> set[int]:
         if scene.given_up is not None:
             return self._given_up
-        return self._untouched if scene.turn is None and not scene.attempts else self._special
+        if scene.turn is None and not scene.attempts:
+            return self._untouched.setdefault(tags_of(scene), set())
+        return self._special
 
 
-def executions(scene: Scene) -> list[float]:
-    """Return how many seconds each attempt executed that succeeded and was not answered from a cache."""
+def tags_of(scene: Scene) -> Tags:
+    """Return the tags that a server must have to render ``scene``."""
+    return frozenset(scene.brief.server_tags) if scene.brief.server_tags else NO_TAGS
+
+
+def executions(scene: Scene) -> list[tuple[str, float]]:
+    """Return the server and the seconds of each execution that succeeded and was not answered from a cache."""
     return [
-        (attempt.execution_ended_at - attempt.executing_at).total_seconds()
+        (attempt.server_name, (attempt.execution_ended_at - attempt.executing_at).total_seconds())
         for attempt in scene.attempts
         if attempt.status in ("success", "partial") and attempt.executing_at and attempt.execution_ended_at
     ]

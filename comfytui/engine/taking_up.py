@@ -1,6 +1,7 @@
 """Taking a run up again after whatever death: what journal, disk and server say becomes a plan, and the plan facts."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from anyio import to_thread
 
@@ -39,15 +40,19 @@ class TakingUp:
     def needs_server(self) -> bool:
         """Whether anything is left to do on a server: to render, to watch, or to end one that this run started."""
         state = self._hub.state
-        return state.server.own is not None or any(each.action != "skip" for each in self._plan({}))
+        return any(server.own is not None for server in state.servers) or any(
+            each.action != "skip" for each in self._plan({})
+        )
 
-    async def begin(self, connection: Connection) -> None:
+    async def begin(self, connections: Iterable[Connection]) -> None:
         """Look for the open prompts, tell what becomes of each scene, and open those again that are to be rendered."""
         state = self._hub.state
-        try:
-            found = await whereabouts(connection.desk.http, connection.desk.shelf, open_attempts(state.scenes))
-        except Failure:  # it went away again; each attempt waits for it and looks for itself
-            found = {}
+        found: dict[str, Whereabouts] = {}
+        for connection in connections:
+            desk = connection.desk
+            there = [attempt for attempt in open_attempts(state.scenes) if attempt.server_name == desk.name]
+            with suppress(Failure):  # it went away again; each attempt waits for it and looks for itself
+                found |= await whereabouts(desk.http, desk.shelf, there)
         for each in self._plan(found):
             self._tell(state, each)
         for lost in self._lost:  # after the scenes are open again: whoever dies in between finds both once more

@@ -12,7 +12,7 @@ from msgspec import Struct
 from comfytui.model.state import Attempt
 
 FailureClass = Literal[
-    "short", "cached", "error", "oom", "timeout", "stalled", "lost", "away", "rejected", "interrupted"
+    "short", "cached", "error", "oom", "timeout", "stalled", "lost", "moved", "away", "rejected", "interrupted"
 ]
 RetryRule = Literal["never", "budget", "free"]
 
@@ -53,6 +53,10 @@ TABLE: dict[FailureClass, Consequence] = {
         what="the server was restarted, or forgot the prompt otherwise", rule="free",
         note="sent once more: the server lost attempt {number}",
     ),
+    "moved": Consequence(
+        what="of several servers, its own went away or was slower: another takes it", rule="free",
+        note="sent once more: {why}",
+    ),
     "away": Consequence(what="the server stayed away for `--server-wait`", rule="never", before=""),
     "rejected": Consequence(what="the server refused the workflow: it would be refused again", rule="never", before=""),
     "interrupted": Consequence(what="a person interrupted it", rule="never", before=""),
@@ -62,7 +66,11 @@ TABLE: dict[FailureClass, Consequence] = {
 TRANSPORT = "the connection broke while it was sent or watched"
 """Never the end of an attempt, and so in no class: the prompt is looked for, and sent again only if it is not there."""
 
-_BY_CODE: dict[str, FailureClass] = {"server.lost": "away", "prompt.out_of_memory": "oom"}
+_BY_CODE: dict[str, FailureClass] = {
+    "server.lost": "away",
+    "prompt.handed_over": "moved",
+    "prompt.out_of_memory": "oom",
+}
 
 
 def class_of(attempt: Attempt) -> FailureClass:
@@ -86,7 +94,8 @@ def rule_of(kind: FailureClass, changes: Mapping[FailureClass, RetryRule]) -> Re
 
 def note_after(attempt: Attempt) -> str:
     """Return the fallback note of the attempt that follows ``attempt``, empty where there is none."""
-    return TABLE[class_of(attempt)].note.format(number=attempt.number)
+    why = attempt.error.message if attempt.error is not None else ""
+    return TABLE[class_of(attempt)].note.format(number=attempt.number, why=why)
 
 
 _IN_WORDS: dict[RetryRule, str] = {

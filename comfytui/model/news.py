@@ -30,7 +30,8 @@ def news_of(event: e.AnyEvent, state: State) -> News | None:
         case e.ServerAway(away=away) if away < 1:
             return News(kind="server_lost", text=event.what)
         case e.ServerGivenUp():
-            return News(kind="server_lost", text="The server stays away and is not waited for any more")
+            server = f"The server {event.server}" if event.server else "The server"
+            return News(kind="server_lost", text=f"{server} stays away and is not waited for any more")
         case _:
             return None
 

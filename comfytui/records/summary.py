@@ -15,6 +15,7 @@ superseded, the whole file is rebuilt from the journal without the superseded on
 the file always equals :func:`rebuilt`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +60,8 @@ def lines(envelope: Envelope, state: State) -> list[str]:
             scene = state.scene(event.scene)
             return [stamped(at, f"[Scene {event.scene}] {text}") for text in _scene_lines(scene)] if scene else []
         case e.RunSettled() if state.run is not None:
-            return [stamped(at, _scene_summary(state)), *(one_line(text) for text in _artifact_index(state, state.run))]
+            told = [stamped(at, text) for text in (_scene_summary(state), *_server_lines(state))]
+            return told + [one_line(text) for text in _artifact_index(state, state.run)]
         case e.SuiteRan(suite=suite):
             return [stamped(at, f"{suite.label} exitCode={suite.exit_code}")]
         case e.RunValidated():
@@ -236,6 +238,8 @@ def _opening(run: Run, opened: e.RunOpened) -> Iterator[str]:
     if run.story.health is not None:
         yield health_line(run.story.health)
     yield f"Workflow: {run.workflow}"
+    if opened.servers:
+        yield f"Servers: {', '.join(f'{server.name} ({server.url})' for server in opened.servers)}"
 
 
 def _attempt_lines(event: e.AttemptFact, scene: Scene, attempt: Attempt) -> Iterator[str]:
@@ -243,7 +247,8 @@ def _attempt_lines(event: e.AttemptFact, scene: Scene, attempt: Attempt) -> Iter
     match event:
         case e.AttemptPlanned():
             again = f", {event.reason}" if event.reason else ""
-            yield f"{mark} Prompt {event.prompt_id} seed={event.seed}{again}"
+            on = f" on {event.server}" if event.server else ""
+            yield f"{mark} Prompt {event.prompt_id} seed={event.seed}{on}{again}"
         case e.StallNoticed() if (told := narrate(event)) is not None:
             yield f"{mark} {told[1]}"
         case e.AttemptEnded() | e.FrameLost() if (telemetry := attempt.telemetry) is not None:
@@ -278,6 +283,24 @@ def _scene_summary(state: State) -> str:
     requeues = sum(max(0, len(scene.attempts) - 1) for scene in state.scenes)
     frames = f"total frames={total_frames(state)}"
     return f"Scene summary: {succeeded}/{len(state.scenes)} succeeded | {frames} | requeues={requeues}"
+
+
+def _server_lines(state: State) -> Iterator[str]:
+    """Yield what each server contributed, where there are several."""
+    if not state.several:
+        return
+    scenes, frames, seconds = Counter[str](), Counter[str](), dict.fromkeys((s.name for s in state.servers), 0.0)
+    for best in filter(None, map(outcome.recorded_attempt, state.scenes)):
+        scenes[best.server_name] += 1
+        frames[best.server_name] += best.proven
+        seconds[best.server_name] += _executed(best)
+    for name, executed in seconds.items():
+        yield f"Server {name}: scenes={scenes[name]} | frames={frames[name]} | executed={executed:.1f}s"
+
+
+def _executed(attempt: Attempt) -> float:
+    began, ended = attempt.executing_at, attempt.execution_ended_at
+    return (ended - began).total_seconds() if began and ended else 0.0
 
 
 def total_frames(state: State) -> int:

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 from tests.bench.table import Table, as_json, as_text, machine
 
-NAMES = ("overhead", "completion", "start", "journal", "registry", "watcher", "imports", "scale", "dashboard")
+NAMES = (
+    "overhead",
+    "completion",
+    "start",
+    "journal",
+    "registry",
+    "watcher",
+    "imports",
+    "servers",
+    "scale",
+    "dashboard",
+)
 WHEN_NAMED = ("scale", "dashboard")
 """Those that are only run when they are named: one takes many minutes, one needs a pty and a quiet machine."""
 ON_A_SERVER = ("overhead", "completion")

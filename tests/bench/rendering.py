@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def server(given: str | None, scratch: Path) -> Iterator[str]:
 
 
 def render(
-    url: str,
+    url: str | Sequence[str],
     folder: Path,
     *,
     workflow: Json,
@@ -75,6 +75,8 @@ def render(
 ) -> Rendered:
     """Render ``scenes`` scenes of ``frames`` frames with ``comfytui run --headless`` in ``folder``, which is made.
 
+    Several servers share the run.
+
     ``watch`` is called with the process id every :data:`LOOK_EVERY` seconds while it runs, for ``patience`` seconds at
     most. Raises ``RuntimeError`` when the run does not end with exit code 0: then there is nothing to measure.
     """
@@ -83,7 +85,9 @@ def render(
     graph.write_text(json.dumps(workflow), encoding="utf-8")
     scene = {"prompt": "a lighthouse", "expectedFrames": frames} | ({"keyframePath": str(keyframe)} if keyframe else {})
     story.write_text(json.dumps({"storyId": "bench", "scenes": [scene] * scenes}), encoding="utf-8")
-    command = [*COMMAND, "run", str(story), "--server", url, "--workflow", str(graph), "--headless"]
+    command = [*COMMAND, "run", str(story), "--workflow", str(graph), "--headless"]
+    for each in [url] if isinstance(url, str) else url:
+        command += ["--server", each]
     began = time.time()
     with told.open("wb") as out, subprocess.Popen(
         [*command, "--runs-dir", str(folder / "runs")], env=environment(), stdin=subprocess.DEVNULL,

@@ -99,7 +99,7 @@ async def test_before_the_server_is_reached_it_is_refused(stage: Stage) -> None:
 
 async def test_an_observer_reads_it_too_and_refuses_all_else(stage: Stage) -> None:
     async with stage.simulator() as simulator:
-        observer = Observer(ServerPlan(url=simulator.url, watch="poll"), stage.clock, Credentials())
+        observer = Observer([ServerPlan(url=simulator.url, watch="poll")], stage.clock, Credentials())
         observer.command(c.ReadServerLog(id="early"))
         async with heard(observer.hub) as found, anyio.create_task_group() as tasks:
             tasks.start_soon(observer.drive)

@@ -129,7 +129,7 @@ def test_nothing_is_due_while_the_server_is_away_until_it_is_given_up() -> None:
     assert due(waiting) == ["scene-001"]
     away = replace(waiting, servers=(Server(away_since=START),))
     assert due(away) == []
-    assert due(replace(away, server=replace(away.server, lost=True))) == ["scene-001"]
+    assert due(replace(away, servers=(replace(away.server, lost=True),))) == ["scene-001"]
 
 
 def test_reads_that_fail_are_made_ever_more_rarely() -> None:

@@ -239,7 +239,7 @@ class Run(RuleBasedStateMachine):
         assert list(standing.waiting()) == wait
         assert standing.given_up() == [scene for scene in wait if scene.given_up is not None]
         assert first_of(self.state, standing.candidates()) == waiting(self.state)[:1]
-        assert standing.durations == sorted(seconds for scene in scenes for seconds in executions(scene))
+        assert standing.durations == sorted(seconds for scene in scenes for _, seconds in executions(scene))
         for phase in get_args(ScenePhase):
             assert standing.count(phase) == sum(scene.phase == phase for scene in scenes)
 

@@ -1,12 +1,13 @@
-"""What every attempt of a run works with."""
+"""What every attempt on one server works with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from comfytui.clock import Clock
 from comfytui.engine.frames.collecting import FrameCollector
 from comfytui.engine.frames.shelves import Shelf
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.gpu_activity import GpuActivity
 from comfytui.engine.prompt.router import Router
 from comfytui.engine.server.watch import ServerWatch
@@ -27,9 +28,9 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Desk:
-    """The tools of a run: its hub, clock, server, folders and policy. Shared by all of its attempts."""
+    """The tools of a run at one server: hub, clock, folders and policy. Shared by all attempts that are made there."""
 
-    hub: Hub
+    hub: HubLike
     clock: Clock
     http: ComfyHttp
     server: ServerWatch
@@ -40,6 +41,11 @@ class Desk:
     workflow: Workflow
     run_dir: RunDir
     client_id: str
+    name: str = ""
+    """What the server is called; empty where it is the only one."""
+    patience: Callable[[str], float | None] = lambda _: None
+    """For how many seconds a scene stays with the server while that does not answer; ``None``: as long as it is waited
+    for, because no other server could take it."""
     activity: GpuActivity = field(default_factory=GpuActivity)
     collectors: list[FrameCollector] = field(default_factory=list)
     """Those of the attempts under way: who wants to hear of files that change."""

@@ -24,6 +24,7 @@ from comfytui.model.state import Attempt, Scene
 from comfytui.model.workflow import Values, render
 from comfytui.records.atomic import write_atomic
 from comfytui.sources.comfy.wire import PromptRejection, PromptReply
+from comfytui.sources.gpu.measure import unavailable
 
 TAKEN_OVER = "Taken over from a runner that had gone: VRAM before or after execution may not be of that very moment"
 
@@ -160,7 +161,7 @@ class AttemptDriver:
 
     async def _submit(self) -> PromptReply | PromptRejection:
         ours, sent = self._voice.prompt_id, self._taken_over
-        return await submit(self._desk, self._make_prompt, ours, self.signals, perhaps_sent=sent)
+        return await submit(self._desk, self._make_prompt, ours, self.signals, scene=self._scene.id, perhaps_sent=sent)
 
     async def _make_prompt(self) -> dict[str, Any]:
         attempt, brief = self._voice.attempt, self._scene.brief
@@ -198,7 +199,7 @@ class AttemptDriver:
 
     async def _collect(self, ending: Ending) -> bool:
         """Collect the frames; return whether a successful prompt's frames were still lacking when time ran out."""
-        if ending.status == "rejected":
+        if ending.status == "rejected" or ending.gave_up == "handedOver":
             return False
         succeeded = ending.success_at is not None
         if self._desk.policy.done_marker:  # a prompt that failed writes none any more
@@ -239,6 +240,9 @@ class AttemptDriver:
         await to_thread.run_sync(write_atomic, path, raw)
 
     async def _measure(self, moment: e.MomentWord) -> None:
+        if self._desk.server.away and self._desk.name:  # another server takes the scene; nobody waits for this one
+            self._voice.tell(e.GpuMeasured, moment=moment, measurement=unavailable(moment))
+            return
         before = self._voice.attempt.before if moment == "after" else None
         measurement = await self._desk.measure(moment, like=before.device if before else None)
         self._voice.tell(e.GpuMeasured, moment=moment, measurement=measurement)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
 from comfytui.model.state import Attempt
@@ -11,7 +11,7 @@ from comfytui.model.state import Attempt
 class AttemptVoice:
     """Tells the hub of one attempt, and knows it as the hub does."""
 
-    def __init__(self, hub: Hub, scene: str, attempt: Attempt) -> None:
+    def __init__(self, hub: HubLike, scene: str, attempt: Attempt) -> None:
         self.scene, self.number = scene, attempt.number
         self._hub, self._first = hub, attempt
 

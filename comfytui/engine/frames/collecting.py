@@ -16,7 +16,7 @@ from comfytui.clock import Clock
 from comfytui.engine.attempt.voice import AttemptVoice
 from comfytui.engine.frames.rest import Rest
 from comfytui.engine.frames.shelves import Brought, Shelf, Stamp, Wanted, on_disk, together, wanted_of
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.signals import wait_for
 from comfytui.engine.prompt.waiting import RESOLUTION
 from comfytui.errors import Failure
@@ -47,7 +47,7 @@ class FrameCollector:
         floor: int,
         target: Path,
         shelf: Shelf,
-        hub: Hub,
+        hub: HubLike,
         clock: Clock,
         policy: QueuePolicy,
     ) -> None:

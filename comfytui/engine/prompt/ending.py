@@ -49,7 +49,9 @@ def of_history(entry: HistoryEntry, now: datetime, *, partial: bool) -> Ending:
     return Ending(status="error", error=error, files=files, reported=True)
 
 
-_GAVE_UP: dict[str, GiveUpReason] = {"prompt.timeout": "maxWait", "prompt.history_limit": "attemptLimit"}
+_GAVE_UP: dict[str, GiveUpReason] = {
+    "prompt.timeout": "maxWait", "prompt.history_limit": "attemptLimit", "prompt.handed_over": "handedOver",
+}  # fmt: skip
 
 
 def of_record(attempt: Attempt, saved: bytes | None) -> Ending | None:
@@ -105,6 +107,16 @@ def of_surrender(reason: GiveUpReason, policy: QueuePolicy, server: str) -> Endi
     return Ending(status=status, error=error, gave_up=reason)
 
 
+def of_hand_over(server: str, why: str) -> Ending:
+    """Return the ending of a prompt that was on ``server`` (its name) and is taken over by another, and ``why``."""
+    return Ending(status="lost", error=failure("prompt.handed_over", server=server, why=why), gave_up="handedOver")
+
+
+def unanswered(seconds: float) -> str:
+    """Return in words that a server has not answered for so long."""
+    return f"it has not answered for {seconds:.1f} s"
+
+
 def of_stall(quiet: float, limit: float) -> Ending:
     """Return the ending of a prompt that was given up after ``quiet`` seconds without a sign, of ``limit`` allowed."""
     return Ending(status="stalled", error=failure("prompt.stalled", seconds=f"{quiet:.0f}", limit=f"{limit:.0f}"))
@@ -123,10 +135,12 @@ def of_loss() -> Ending:
 def of_failure(problem: Failure) -> Ending:
     """Return the ending of a prompt that ``problem`` kept from being sent or watched."""
     statuses: dict[str, ExecutionStatus] = {
-        "server.lost": "lost", "server.unreachable": "lost", "prompt.interrupted": "interrupted",
+        "server.lost": "lost", "server.unreachable": "lost", "prompt.handed_over": "lost",
+        "prompt.interrupted": "interrupted",
     }  # fmt: skip
     status = statuses.get(problem.code, "error")
-    return Ending(status=status, error=_told(problem))
+    moved: GiveUpReason | None = "handedOver" if problem.code == "prompt.handed_over" else None
+    return Ending(status=status, error=_told(problem), gave_up=moved)
 
 
 def failure(code: str, **words: object) -> ExecutionFailure:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 
 from comfytui.clock import Clock
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.signals import PromptSignals
 from comfytui.model import events as e
 from comfytui.model.workflow import Workflow
@@ -30,7 +30,7 @@ class Watched:
 class Router:
     """Keeps the signals of the prompts that are on the server, and feeds them from the socket."""
 
-    def __init__(self, hub: Hub, clock: Clock, workflow: Workflow | None) -> None:
+    def __init__(self, hub: HubLike, clock: Clock, workflow: Workflow | None) -> None:
         self._hub, self._clock = hub, clock
         self._titles = workflow.node_titles if workflow else {}
         self._watched: dict[str, Watched] = {}
@@ -69,6 +69,11 @@ class Router:
                 watched.signals.missed()
             else:
                 watched.signals.stir()
+
+    def stir(self) -> None:
+        """Let whoever waits for a prompt look again: something changed about other servers."""
+        for watched in self._watched.values():
+            watched.signals.stir()
 
     async def listen(self, items: AsyncIterable[SocketEvent]) -> None:
         """Hand on each of ``items`` of the socket, until cancelled."""
@@ -115,7 +120,7 @@ class Router:
         if state == "open" and not self.open:
             self.opened_at = self.heard_at
         self.open = state == "open"
-        server = self._hub.state.server
+        server = self._hub.server
         if server.away_since is not None and state == server.socket:
             return  # each try in vain may have a reason of its own
         if (server.socket, server.socket_why) != (state, why):
@@ -164,7 +169,7 @@ class Router:
         )
 
 
-def queue_depth(hub: Hub, remaining: int) -> e.QueueDepth:
+def queue_depth(hub: HubLike, remaining: int) -> e.QueueDepth:
     """Return who the ``remaining`` prompts of the server belong to, as far as we know our own."""
-    ours = hub.standing.count("planned", "queued", "executing")
+    ours = hub.lane.count("planned", "queued", "executing")
     return e.QueueDepth(ours=min(ours, remaining), others=max(0, remaining - ours))

@@ -21,6 +21,8 @@ class PromptSignals:
         """When (monotonic) the end of the prompt counts as hinted."""
         self.reconcile = False
         self.cancelled = False
+        self.recalled = False
+        """The prompt is wanted back, unless it executes already: another server would be done with it sooner."""
         self.nodes_done = 0
 
     def heard(self) -> None:
@@ -63,6 +65,11 @@ class PromptSignals:
     def cancel(self) -> None:
         """A person wants the prompt to end."""
         self.cancelled = True
+        self._ring()
+
+    def recall(self) -> None:
+        """Another server would be done with the prompt sooner: it is to come back if it only waits."""
+        self.recalled = True
         self._ring()
 
     async def wait(self, seconds: float) -> None:

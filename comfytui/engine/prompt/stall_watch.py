@@ -44,7 +44,7 @@ class StallWatch:
         """
         if executing_at is None or self._desk.server.away or not (self._desk.router.open or self.acted):
             return None, None
-        self._limit = stall_limit(self._desk.hub.standing.durations, self._desk.policy.stall_seconds)
+        self._limit = stall_limit(self._desk.hub.lane.durations, self._desk.policy.stall_seconds)
         if self._limit is None:
             return None, None
         now = self._desk.clock.monotonic()

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.prompt.ending import unanswered
 from comfytui.engine.prompt.signals import PromptSignals
+from comfytui.engine.prompt.waiting import RESOLUTION
 from comfytui.errors import Failure
 from comfytui.sources.comfy.failures import TransportFailure
 from comfytui.sources.comfy.wire import PromptRejection, PromptReply
@@ -27,12 +29,13 @@ MakePrompt = Callable[[], Awaitable[dict[str, Any]]]
 
 
 async def submit(
-    desk: Desk, make: MakePrompt, prompt_id: str, signals: PromptSignals, *, perhaps_sent: bool = False
+    desk: Desk, make: MakePrompt, prompt_id: str, signals: PromptSignals, *, scene: str = "", perhaps_sent: bool = False
 ) -> PromptReply | PromptRejection:
     """Post the prompt under ``prompt_id``, waiting for a server that is away; return what the server said.
 
     ``perhaps_sent``: somebody may have posted it before. Raises ``Failure``: ``server.lost`` when the server stays away
-    for ``server_wait_seconds``, ``prompt.interrupted`` when ``signals`` tell of a cancellation before it is sent, and
+    for ``server_wait_seconds``, ``prompt.handed_over`` when another takes the ``scene`` meanwhile,
+    ``prompt.interrupted`` when ``signals`` tell of a cancellation before it is sent, and
     others as they come while the server is there.
     """
     pause, waited = FIRST_PAUSE, 0.0
@@ -59,7 +62,7 @@ async def submit(
                     raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
                 await signals.wait(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
-            elif not await _back(desk, signals):
+            elif not await _back(desk, signals, scene):
                 raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
         if signals.cancelled:
             if perhaps_sent and not desk.server.away:
@@ -78,10 +81,19 @@ async def _send(desk: Desk, make: MakePrompt, prompt_id: str, signals: PromptSig
     raise Failure("prompt.interrupted")
 
 
-async def _back(desk: Desk, signals: PromptSignals) -> bool:
-    """Wait while the server is away; return whether it is still to be waited for, or there (or ``signals`` cancel)."""
+async def _back(desk: Desk, signals: PromptSignals, scene: str) -> bool:
+    """Wait while the server is away; return whether it is still to be waited for, or there (or ``signals`` cancel).
+
+    Raises ``Failure`` ``prompt.handed_over`` when another server takes the ``scene`` meanwhile.
+    """
     while desk.server.away and not desk.server.lost and not signals.cancelled:
-        await signals.wait(max(1.0, desk.policy.server_wait_seconds))
+        patience, away = desk.patience(scene), desk.server.away_for()
+        if patience is None:
+            await signals.wait(max(1.0, desk.policy.server_wait_seconds))
+        elif away >= patience - RESOLUTION:
+            raise Failure("prompt.handed_over", server=desk.name, why=unanswered(away))
+        else:
+            await signals.wait(max(RESOLUTION, patience - away))
     return not desk.server.lost
 
 

@@ -25,7 +25,7 @@ QUEUE_EVERY = 5
 RESOLUTION = 0.001
 """Seconds below which a wait counts as over: what is left of it may be too little for a clock to tell."""
 
-GiveUpReason = Literal["cancelled", "maxWait", "totalWait", "attemptLimit", "serverLost"]
+GiveUpReason = Literal["cancelled", "maxWait", "totalWait", "attemptLimit", "serverLost", "handedOver"]
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -54,6 +54,8 @@ class Look(Struct, frozen=True, kw_only=True):
     cancelled: bool
     away: float | None = None
     """For how long the server has been away; ``None`` while it answers. Times since anything leave absences out."""
+    patience: float | None = None
+    """For how long it may be away before another server takes the scene; ``None`` where none could."""
     failed_reads: int = 0
     """Looks over HTTP in a row that brought no usable answer, though the server is there."""
 
@@ -86,7 +88,8 @@ def next_step(look: Look, policy: QueuePolicy) -> Step:
     if (reason := _given_up(look, policy)) is not None:
         return GiveUp(reason)
     if look.away is not None:
-        return WaitOn(max(RESOLUTION, policy.server_wait_seconds - look.away))
+        waited_for = policy.server_wait_seconds if look.patience is None else look.patience
+        return WaitOn(max(RESOLUTION, min(policy.server_wait_seconds, waited_for) - look.away))
     due_in = _read_due_in(look, policy)
     if due_in <= RESOLUTION:
         if policy.history_max_attempts and look.reads >= policy.history_max_attempts:
@@ -98,6 +101,8 @@ def next_step(look: Look, policy: QueuePolicy) -> Step:
 def _given_up(look: Look, policy: QueuePolicy) -> GiveUpReason | None:
     if look.cancelled:
         return "cancelled"
+    if look.away is not None and look.patience is not None and look.away >= look.patience - RESOLUTION:
+        return "handedOver"
     if look.away is not None:
         return "serverLost" if look.away >= policy.server_wait_seconds - RESOLUTION else None
     if look.since_executing is not None and look.since_executing >= policy.max_wait_seconds - RESOLUTION:

@@ -8,7 +8,7 @@ from comfytui.engine.prompt import ending as endings
 from comfytui.engine.prompt.ending import Ending
 from comfytui.engine.prompt.signals import PromptSignals
 from comfytui.engine.prompt.stall_watch import StallWatch
-from comfytui.engine.prompt.submitting import withdraw
+from comfytui.engine.prompt.submitting import known, withdraw
 from comfytui.engine.prompt.waiting import (
     RESOLUTION,
     GiveUp,
@@ -56,7 +56,9 @@ class PromptWatch:
         while True:
             if self._signals.executing:
                 self._executes()
-            ending: Ending | None = None
+            ending = await self._given_back() if self._signals.recalled else None
+            if ending is not None:
+                return ending
             stalled, again = self._stall.due(self._executing_at)
             match next_step(self._look(), self._desk.policy):
                 case WaitOn() | ReadHistory() | Reconcile() if stalled is not None:
@@ -99,6 +101,7 @@ class PromptWatch:
             reconcile=signals.reconcile,
             cancelled=signals.cancelled,
             away=server.away_for() if server.away else None,
+            patience=self._desk.patience(self._voice.scene) if server.away else None,
             failed_reads=self._failed_reads,
         )
 
@@ -156,6 +159,20 @@ class PromptWatch:
         self._desk.server.forgot(life=self._life, breaks=self._breaks, executing=self._executing_at is not None)
         return endings.of_loss()
 
+    async def _given_back(self) -> Ending | None:
+        """Take a prompt that waits off the server for another; ``None``: it stays, since it executes or nobody says."""
+        self._signals.recalled = False
+        if self._executing_at is not None or self._desk.server.away:
+            return None
+        try:
+            await self._desk.http.delete_pending([self._voice.prompt_id])
+            if await known(self._desk, self._voice.prompt_id):
+                return None
+        except Failure:
+            self._signals.reconcile = True
+            return None
+        return endings.of_hand_over(self._desk.name, "another server is free and done with it sooner")
+
     def _answer(self) -> None:
         self._answered, self._answered_at = True, self._desk.clock.monotonic()
 
@@ -185,6 +202,8 @@ class PromptWatch:
     async def _surrender(self, reason: GiveUpReason) -> Ending:
         """Take the prompt off the server before anything else is sent, and see how it ended after all."""
         policy, server = self._desk.policy, self._desk.http.address.url
+        if reason == "handedOver":
+            return endings.of_hand_over(self._desk.name, endings.unanswered(self._desk.server.away_for()))
         surrendered = endings.of_surrender(reason, policy, server)
         if reason == "serverLost":
             return surrendered

@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from comfytui.clock import Clock
 from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.frames.shelves import DiskShelf, EitherShelf, HttpShelf, Shelf
 from comfytui.engine.frames.watch import watch_frames
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.router import Router
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
@@ -33,11 +33,27 @@ from comfytui.sources.comfy.connect import ServerFacts, check_server
 from comfytui.sources.comfy.http import ComfyHttp
 from comfytui.sources.comfy.process import ServerProcess, simulator_command, simulator_url
 from comfytui.sources.comfy.socket import ComfySocket
+from comfytui.untrusted import file_name
 
 SIMULATOR_START = 30.0
 """Seconds in which the built-in simulator must be ready."""
-SERVER_LOG = "comfyui.log"
-"""What a ComfyUI that we started says, in the run's folder of logs."""
+SERVER_LOG, SIMULATOR_LOG = "comfyui.log", "simulator.log"
+"""What a server that we started says, in the run's folder of logs; of several each has its name in it."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run has to connect with: its clock, its secrets for the server, its folder; and who else is to be asked.
+
+    ``patience`` tells for how long a scene stays with a server that does not answer; ``on_change`` returns what is
+    called when it goes or comes back, given what its own router does then.
+    """
+
+    clock: Clock
+    credentials: Credentials
+    run_dir: RunDir
+    patience: Callable[[str], float | None] = lambda _: None
+    on_change: Callable[[Callable[[bool], None]], Callable[[bool], None]] = lambda own: own
 
 
 @dataclass(frozen=True)
@@ -81,22 +97,20 @@ class Line:
 
 
 @asynccontextmanager
-async def connected(
-    hub: Hub, plan: RunPlan, clock: Clock, credentials: Credentials, run_dir: RunDir
-) -> AsyncIterator[Connection]:
-    """Connect a run in stages: the server itself, ``/system_stats``, the workflow's nodes, the socket.
+async def connected(hub: HubLike, plan: RunPlan, server: ServerPlan, means: Means) -> AsyncIterator[Connection]:
+    """Connect a run with ``server`` in stages: the server itself, ``/system_stats``, the workflow's nodes, the socket.
 
     Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, and those of
     :func:`check_workflow`.
     """
-    interval = plan.policy.gpu_interval_seconds
-    async with reached(hub, plan.server, clock, credentials, logs=run_dir.logs, gpu_interval=interval) as line:
+    clock, run_dir, interval = means.clock, means.run_dir, plan.policy.gpu_interval_seconds
+    async with reached(hub, server, clock, means.credentials, logs=run_dir.logs, gpu_interval=interval) as line:
         await check_workflow(line.http, plan.workflow)
         client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{marked(str(run_dir.path), plan.mark)}").hex
         async with ComfySocket(line.http.address, client_id, clock) as socket:
             router = Router(hub, clock, plan.workflow)
             wait = plan.policy.server_wait_seconds
-            watch = ServerWatch(hub, line.http, clock, wait=wait, on_change=router.presence)
+            watch = ServerWatch(hub, line.http, clock, wait=wait, on_change=means.on_change(router.presence))
             router.on_socket = watch.socket
             desk = Desk(
                 hub=hub,
@@ -110,16 +124,18 @@ async def connected(
                 workflow=plan.workflow,
                 run_dir=run_dir,
                 client_id=client_id,
+                name=server.name,
+                patience=means.patience,
             )
             yield Connection(
-                desk=desk, socket=socket, gauges=line.gauges, server=plan.server, mark=plan.mark, guard=line.guard,
+                desk=desk, socket=socket, gauges=line.gauges, server=server, mark=plan.mark, guard=line.guard,
                 log=LogReader(hub, line.http),
             )  # fmt: skip
 
 
 @asynccontextmanager
 async def reached(
-    hub: Hub, server: ServerPlan, clock: Clock, credentials: Credentials, *, logs: Path | None, gpu_interval: float
+    hub: HubLike, server: ServerPlan, clock: Clock, credentials: Credentials, *, logs: Path | None, gpu_interval: float
 ) -> AsyncIterator[Line]:
     """Reach the server, starting the simulator or ComfyUI where that is to be done, and tell the hub of it.
 
@@ -130,12 +146,14 @@ async def reached(
     async with AsyncExitStack() as stack:
         url = server.url
         if server.simulator_speed is not None:
-            url = await stack.enter_async_context(simulator(server.simulator_speed, logs, clock))
+            log = log_of(server, logs, SIMULATOR_LOG) if logs is not None else None
+            url = await stack.enter_async_context(simulator(server.simulator_speed, log, clock))
         address = ServerAddress.parse(url, token=credentials.token, headers=credentials.headers)
         http = await stack.enter_async_context(ComfyHttp(address))
         guard: ServerGuard | None = None
         if server.simulator_speed is None and logs is not None:
-            guard = ServerGuard(hub, server, http, clock, env=credentials.server_env, log=logs / SERVER_LOG)
+            said = log_of(server, logs, SERVER_LOG)
+            guard = ServerGuard(hub, server, http, clock, env=credentials.server_env, log=said)
             await stack.enter_async_context(guard)
         facts = await check_server(http)
         shelf = shelf_for(server, facts, http)
@@ -145,6 +163,12 @@ async def reached(
             hub.publish(e.RunNoted(text=note))
         gauges = Gauges(http, clock, local=address.is_loopback, interval=gpu_interval)
         yield Line(http=http, shelf=shelf, gauges=await stack.enter_async_context(gauges), guard=guard)
+
+
+def log_of(server: ServerPlan, logs: Path, name: str) -> Path:
+    """Return where what ``server`` says is kept."""
+    stem, _, suffix = name.partition(".")
+    return logs / (f"{stem}-{file_name(server.name)}.{suffix}" if server.name else name)
 
 
 def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp) -> Shelf:
@@ -180,14 +204,13 @@ def told_of(url: str, facts: ServerFacts, shelf: Shelf, *, managed: bool) -> e.S
 
 
 @asynccontextmanager
-async def simulator(speed: str, logs: Path | None, clock: Clock) -> AsyncIterator[str]:
+async def simulator(speed: str, log: Path | None, clock: Clock) -> AsyncIterator[str]:
     """Run the built-in simulator as a process of its own, and yield its URL; its output folder goes with it.
 
     Raises ``Failure`` ``server.start_failed``.
     """
     with tempfile.TemporaryDirectory(prefix="comfytui-sim-", ignore_cleanup_errors=True) as output:
         command = simulator_command(Path(output), speed)
-        log = logs / "simulator.log" if logs is not None else None
         async with ServerProcess.start(
             command, log=log, ready=simulator_url, timeout=SIMULATOR_START, clock=clock
         ) as process:

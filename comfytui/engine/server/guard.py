@@ -15,7 +15,7 @@ import anyio
 from anyio import to_thread
 
 from comfytui.clock import Clock
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import ServerPlan
@@ -51,11 +51,11 @@ class ServerGuard:
     """
 
     def __init__(
-        self, hub: Hub, plan: ServerPlan, http: ComfyHttp, clock: Clock, *, env: Mapping[str, str], log: Path
+        self, hub: HubLike, plan: ServerPlan, http: ComfyHttp, clock: Clock, *, env: Mapping[str, str], log: Path
     ) -> None:
         self._hub, self._plan, self._http, self._clock, self._env, self._log = hub, plan, http, clock, env, log
         self._own: OwnServer | None = None
-        self._restarts = hub.state.server.restarts
+        self._restarts = hub.server.restarts
 
     @property
     def managed(self) -> bool:
@@ -126,7 +126,7 @@ class ServerGuard:
 
     async def _take_over(self) -> bool:
         """Go on with the server that a runner before us started, if it is proven to be that one and answers."""
-        recorded = self._hub.state.server.own
+        recorded = self._hub.server.own
         if recorded is None:
             return False
         identity = ProcessIdentity(pid=recorded.pid, created=recorded.created, executable=recorded.executable)

@@ -2,7 +2,7 @@
 
 import anyio
 
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.errors import Failure
 from comfytui.model.events import ServerLog
 from comfytui.sources.comfy.http import ComfyHttp
@@ -13,7 +13,7 @@ NOT_OFFERED = "This server does not offer its log (it has no /internal/logs/raw)
 class LogReader:
     """Reads the end of the log of the server behind ``http``; what is asked while it reads is answered once more."""
 
-    def __init__(self, hub: Hub, http: ComfyHttp) -> None:
+    def __init__(self, hub: HubLike, http: ComfyHttp) -> None:
         self._hub, self._http = hub, http
         self._asked = anyio.Event()
 

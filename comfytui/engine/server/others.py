@@ -7,7 +7,7 @@ is known from replies of 37 bytes.
 from contextlib import suppress
 
 from comfytui.clock import Clock
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.sources.comfy.http import ComfyHttp
@@ -23,7 +23,7 @@ MOST = 100
 """Prompts that are listed; of the others only their number is told."""
 
 
-async def watch_others(hub: Hub, http: ComfyHttp, clock: Clock, client_id: str | None) -> None:
+async def watch_others(hub: HubLike, http: ComfyHttp, clock: Clock, client_id: str | None) -> None:
     """List the prompts that are not of ``client_id`` for whoever reads along, until cancelled.
 
     The server is asked when their number has changed, and now and then while there are any.
@@ -32,7 +32,7 @@ async def watch_others(hub: Hub, http: ComfyHttp, clock: Clock, client_id: str |
     asked_at = -AGAIN
     while True:
         await clock.sleep(LOOK_EVERY)
-        depth = hub.state.server.others or 0
+        depth = hub.server.others or 0
         steady, before = depth == before, depth
         began = clock.monotonic()
         if not depth:

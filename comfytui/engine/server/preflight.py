@@ -5,17 +5,20 @@ be read, and there is room for them.
 """
 
 import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anyio import to_thread
 
 from comfytui.engine.frames.shelves import EitherShelf, Shelf
 from comfytui.engine.hub import Hub
+from comfytui.engine.server.side import side_of
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.choices import unavailable
-from comfytui.model.plan import RunPlan
-from comfytui.model.space import Estimate, estimate
+from comfytui.model.plan import RunPlan, ServerPlan
+from comfytui.model.space import estimate
 from comfytui.model.workflow import Workflow
 from comfytui.records.faults import why
 from comfytui.records.room import free_bytes, prove_writable, same_disk
@@ -40,22 +43,32 @@ async def check_workflow(http: ComfyHttp, workflow: Workflow) -> None:
         raise Failure("workflow.models_missing", server=http.address.url, file=workflow.file, models=models)
 
 
-async def check_disk(hub: Hub, plan: RunPlan, run_dir: RunDir, shelf: Shelf) -> None:
+async def check_disk(hub: Hub, plan: RunPlan, run_dir: RunDir, shelves: Sequence[tuple[ServerPlan, Shelf]]) -> None:
     """Return when the disks are fit for what the run still has to do; a doubt is a warning among the facts.
+
+    Of several servers with a folder of frames each is expected to fill its share.
 
     Raises ``Failure``: ``run.unwritable``, ``disk.space``, and ``config.value`` for an output folder that a person
     named and that cannot be read.
     """
     for folder in (run_dir.path, run_dir.archive.parent):
         await to_thread.run_sync(prove_writable, folder)
-    output = shelf.output_dir if isinstance(shelf, EitherShelf) else None
-    if output is not None and (fault := await to_thread.run_sync(_unreadable, output)):
-        if plan.server.output_dir is not None:
-            raise Failure("config.value", place=f"--output-dir {output}", why=fault)
-        text = f"The output folder {output} cannot be read ({fault}): reported frames are fetched over HTTP"
-        hub.publish(e.RunNoted(level="warning", text=text))
+    outputs: Counter[Path] = Counter()
+    for server, shelf in shelves:
+        if not isinstance(shelf, EitherShelf):
+            continue
+        output = shelf.output_dir
+        outputs[output] += 1
+        if outputs[output] > 1:
+            continue
+        if fault := await to_thread.run_sync(_unreadable, output):
+            if server.output_dir is not None:
+                raise Failure("config.value", place=f"--output-dir {output}", why=fault)
+            text = f"The output folder {output} cannot be read ({fault}): reported frames are fetched over HTTP"
+            side_of(hub, server.name).publish(e.RunNoted(level="warning", text=text))
     needed = estimate(plan.workflow, hub.state.scenes)
-    for place, amount in await to_thread.run_sync(_demands, needed, run_dir.path, output):
+    shares = {output: needed.frames * count // len(shelves) for output, count in outputs.items()}
+    for place, amount in await to_thread.run_sync(_demands, run_dir.path, needed.runs, shares):
         free = await to_thread.run_sync(free_bytes, place)
         if (warning := judged(place, free, amount, needed.basis, run=str(run_dir.path))) is not None:
             hub.publish(e.RunNoted(level="warning", text=warning))
@@ -82,13 +95,14 @@ def in_words(size: int) -> str:
     return f"{size / 2**20:.0f} MB" if size < 10 * 2**30 else f"{size / 2**30:.1f} GB"
 
 
-def _demands(needed: Estimate, runs: Path, output: Path | None) -> list[tuple[Path, int]]:
+def _demands(runs: Path, needed: int, shares: Mapping[Path, int]) -> list[tuple[Path, int]]:
     """Return each disk (by a folder on it) with the bytes that it must take; nothing is asked where none come."""
-    if output is None or not needed.frames:
-        return [(runs, needed.runs)]
-    if same_disk(runs, output):
-        return [(runs, needed.runs + needed.frames)]
-    return [(runs, needed.runs), (output, needed.frames)]
+    demands = {runs: needed}
+    for output, share in shares.items():
+        if share:
+            place = next((folder for folder in demands if same_disk(folder, output)), output)
+            demands[place] = demands.get(place, 0) + share
+    return list(demands.items())
 
 
 def _unreadable(folder: Path) -> str:

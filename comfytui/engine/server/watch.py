@@ -10,7 +10,7 @@ from collections.abc import Callable
 import anyio
 
 from comfytui.clock import Clock
-from comfytui.engine.hub import Hub
+from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.router import queue_depth
 from comfytui.engine.prompt.signals import wait_for
 from comfytui.errors import Failure
@@ -41,7 +41,7 @@ class ServerWatch:
 
     def __init__(
         self,
-        hub: Hub,
+        hub: HubLike,
         http: ComfyHttp,
         clock: Clock,
         *,

@@ -33,7 +33,7 @@ async def whereabouts(http: ComfyHttp, shelf: Shelf, attempts: Iterable[Attempt]
 
 
 async def ask(server: ServerPlan, credentials: Credentials, attempts: list[Attempt]) -> dict[str, Whereabouts]:
-    """Return where the prompts of ``attempts`` are, without starting or changing anything.
+    """Return where the prompts of ``attempts``, which are on ``server``, are, without starting or changing anything.
 
     The built-in simulator goes with its runner, and so do its prompts. Raises ``Failure`` when ``server`` does not
     answer, or is not what it should be.

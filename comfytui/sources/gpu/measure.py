@@ -65,6 +65,11 @@ async def measure(
     )
 
 
+def unavailable(moment: Literal["before", "after"]) -> Measurement:
+    """Return the reading at that moment of a server that does not answer, without asking anybody."""
+    return Measurement(source="none", notes=(f"/system_stats unavailable {moment} execution",))
+
+
 async def ask(ask_server: AskServer, patience: float = PATIENCE) -> Mapping[str, Any] | None:
     """Return the server's reply, or ``None`` when it does not come within ``patience`` seconds or is no object."""
     try:

@@ -1,0 +1,1 @@
+"""Where attempts are rendered: the one small protocol, and the servers of the run behind it."""
