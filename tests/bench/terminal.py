@@ -23,11 +23,13 @@ if sys.platform != "win32":
 ROWS, COLUMNS = 40, 120
 QUIET = 0.03
 """Seconds without a byte after which a program has finished drawing."""
+_QUESTION, _ANSWER = b"\x1b[6n", b"\x1b[1;1R"
+"""Where the cursor is, as any terminal is asked and answers."""
 _SEQUENCES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.")
 
 
 class Terminal:
-    """A running program; everything it writes is read at once."""
+    """A running program; everything it writes is read at once, and what it asks is answered."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", master: int, began: float) -> None:
         self.process, self._master, self._began = process, master, began
@@ -98,9 +100,11 @@ class Terminal:
         if not select.select([self._master], [], [], seconds)[0]:
             return b""
         try:
-            return os.read(self._master, 65536)
+            read = os.read(self._master, 65536)
+            os.write(self._master, _ANSWER * read.count(_QUESTION))
         except OSError:  # the other end is closed
             return b""
+        return read
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ if sys.platform != "win32":
     import pty
     import struct
     import termios
+    import tty
 
 Size = tuple[int, int]
 """Columns and lines."""
@@ -33,9 +34,12 @@ _ON_IN_A_SHELL = {_LINE_WRAP, _CURSOR}
 
 
 class Terminal:
-    """A command in a terminal of ``size``, everything it has written there, and the screen that this makes."""
+    """A command in a terminal of ``size``, everything it has written there, and the screen that this makes.
 
-    def __init__(self, *arguments: str, cwd: Path, size: Size = (120, 40)) -> None:
+    Questions of the command (where the cursor is, say) are answered when they are read, unless ``answers`` is false.
+    """
+
+    def __init__(self, *arguments: str, cwd: Path, size: Size = (120, 40), answers: bool = True) -> None:
         columns, lines = size
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -44,11 +48,14 @@ class Terminal:
             [*COMMAND, *arguments], cwd=cwd, env=environment(TERM="xterm-256color"), stdin=slave, stdout=slave,
             stderr=slave, start_new_session=True,
         )  # fmt: skip
+        self._name = os.ttyname(slave)
         os.close(slave)
         self.bytes_a_second: int | None = None
         """As much is read at most; ``None``: all at once."""
         self._raw = bytearray()
         self._screen = pyte.Screen(columns, lines)
+        if answers:
+            self._screen.write_process_input = self.press  # type: ignore[method-assign]
         self._stream, self._reading = pyte.ByteStream(self._screen), threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -95,6 +102,23 @@ class Terminal:
             left.append("line discipline")
         return left
 
+    @contextmanager
+    def shell(self) -> Iterator[Callable[[], bytes]]:
+        """Hold the terminal as the shell does that started the command; gives what then takes what is typed there."""
+        held = os.open(self._name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+
+        def typed() -> bytes:
+            tty.setraw(held, termios.TCSANOW)
+            try:
+                return os.read(held, 65536)
+            except BlockingIOError:
+                return b""
+
+        try:
+            yield typed
+        finally:
+            os.close(held)
+
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
@@ -135,8 +159,8 @@ def terminals(folder: Path) -> Iterator[Opens]:
     """Give what opens terminals in ``folder``; all are closed at the end."""
     opened: list[Terminal] = []
 
-    def start(*arguments: str, size: Size = (120, 40)) -> Terminal:
-        opened.append(Terminal(*arguments, cwd=folder, size=size))
+    def start(*arguments: str, size: Size = (120, 40), answers: bool = True) -> Terminal:
+        opened.append(Terminal(*arguments, cwd=folder, size=size, answers=answers))
         return opened[-1]
 
     try:

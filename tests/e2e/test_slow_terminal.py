@@ -1,6 +1,8 @@
 """A terminal that reads a kilobyte a second, as over a bad line: the run does not notice, and it shows the present."""
 
+import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from comfytui.clock import system_clock
+from comfytui.faces.tui.flow import QUESTION
 from comfytui.model.envelope import Envelope
 from comfytui.records import journal
 from tests.bench.dashboard import scripted
@@ -17,7 +20,7 @@ from tests.bench.dashboard import scripted
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 
 if sys.platform != "win32":
-    from tests.e2e.terminal import Opens, eventually, terminals
+    from tests.e2e.terminal import Opens, Terminal, eventually, terminals
 
 SLOW, WATCHED = 1000, 6.0
 LATE = 5.0
@@ -59,9 +62,49 @@ def test_a_slow_terminal_gets_fewer_pictures_and_then_the_present(tmp_path: Path
         seat.press("\x1b")
         seat.shows_no_more("Mark the scene")
         eventually(lambda: behind(began, seat.text) < LATE, lambda: seat.text)
+        seat.bytes_a_second = 4 * SLOW
+        with seat.shell() as typed:
+            seat.press("q")
+            assert seat.process.wait(20) == 0
+            eventually(lambda: seat.left_on == [])
+            assert typed() == b"", "no answer is left for the shell"
+
+
+def test_keys_draw_no_further_than_a_slow_terminal_has_read(tmp_path: Path, opens: "Opens") -> None:
+    with scripted(tmp_path / "runs", 40) as folder:
+        seat = opens("attach", folder)
+        goes_on(seat)
+        seat.bytes_a_second = SLOW
+        for key in "jjkk" * 8:
+            seat.press(key)
+            time.sleep(0.1)
+        os.kill(seat.process.pid, signal.SIGSTOP)
+        taken, seat.bytes_a_second = len(seat.raw), None
+        assert on_its_way(seat, taken) < LATE * SLOW
+
+
+def goes_on(seat: "Terminal") -> None:
+    """Return once the run is shown and its time goes on."""
+    seat.shows("executing")
+    shown = shown_at(seat.text)
+    eventually(lambda: shown_at(seat.text) > shown)
+
+
+def on_its_way(seat: "Terminal", taken: int) -> int:
+    """Return how many bytes the program, which is stopped, has written beyond the ``taken`` ones."""
+    waiting = -1
+    while waiting != (waiting := len(seat.raw) - taken):
+        time.sleep(0.2)
+    return waiting
+
+
+def test_a_terminal_that_never_answers_is_asked_once_and_drawn_to_as_before(tmp_path: Path, opens: "Opens") -> None:
+    with scripted(tmp_path / "runs", 40) as folder:
+        seat = opens("attach", folder, answers=False)
+        goes_on(seat)
         seat.press("q")
         assert seat.process.wait(10) == 0
-        assert seat.left_on == []
+        assert seat.raw.count(QUESTION.encode()) == 1
 
 
 def behind(began: datetime, text: str) -> float:
