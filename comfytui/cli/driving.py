@@ -81,6 +81,7 @@ def in_lines(formatter: OutputFormatter, printer: Printer) -> Telling:
     """Return what tells a run in lines, and goes on without them when that fails."""
 
     async def tell(feed: HubFeed) -> None:
+        formatter.known = feed.state
         try:
             await follow(feed.items(), formatter, printer)
         except Exception as fault:  # noqa: BLE001  (it is told; a fault of the lines must not end the run)

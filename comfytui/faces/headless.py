@@ -5,7 +5,7 @@ every fact's envelope as it is, samples thinned out, ``{"v":1,"feed":{...}}`` fo
 end ``{"v":1,"summary":{...}}``.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, tzinfo
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ class OutputFormatter(Protocol):
     """Turns what a feed tells into lines. ``state`` is what is known of the run so far."""
 
     state: State
+    known: Callable[[], State] | None
+    """Returns a state at least as new as what was told, where this process keeps one: nothing is then folded twice."""
 
     def on_item(self, item: FeedItem) -> list[str]:
         """Return the lines for ``item``, often none."""
@@ -91,13 +93,25 @@ class _Thinned:
         self._last.pop(("progress", scene), None)
 
 
-class LineFormatter:
+class _Learning:
+    """What is known of the run so far."""
+
+    known: Callable[[], State] | None = None
+
+    def __init__(self) -> None:
+        self.state = State()
+
+    def _learn(self, envelope: Envelope) -> None:
+        self.state = fold(self.state, envelope) if self.known is None else self.known()
+
+
+class LineFormatter(_Learning):
     """Plain lines. ``progress`` says whether moving figures are told too; ``zone`` is ``None`` for this machine's."""
 
     def __init__(
         self, clock: Clock, *, progress: bool = False, verbose: bool = False, zone: tzinfo | None = None
     ) -> None:
-        self.state = State()
+        super().__init__()
         self._clock = clock
         self._progress = progress or verbose
         self._thinned = _Thinned(1.0 if verbose else SAMPLE_INTERVAL)
@@ -120,7 +134,7 @@ class LineFormatter:
             case FeedChanged():
                 return self._feed(item)
             case Envelope():
-                self.state = fold(self.state, item)
+                self._learn(item)
                 return self._event(item)
 
     def finalize(self) -> list[str]:
@@ -186,11 +200,11 @@ class LineFormatter:
         return f"{at.astimezone(self._zone):%H:%M:%S}  {who}  {plain(text)}"
 
 
-class JsonFormatter:
+class JsonFormatter(_Learning):
     """NDJSON: one object a line, each with its version ``v``."""
 
     def __init__(self, *, verbose: bool = False) -> None:
-        self.state = State()
+        super().__init__()
         self._thinned = _Thinned(1.0 if verbose else SAMPLE_INTERVAL)
         self._caught_up = False
 
@@ -207,7 +221,7 @@ class JsonFormatter:
             case FeedChanged():
                 return [json_line(feed={"live": item.live, "why": item.why})]
             case Envelope():
-                self.state = fold(self.state, item)
+                self._learn(item)
                 told = item.is_fact or (self._caught_up and self._thinned.lets(item))
                 return [_plainly(encode(item).decode())] if told else []
 

@@ -42,6 +42,10 @@ class HubFeed:
         self._backlog = backlog
         self._on_command = on_command
 
+    def state(self) -> State:
+        """Return what the hub knows now: all that was told, and perhaps more."""
+        return self._hub.state
+
     async def items(self) -> AsyncIterator[FeedItem]:
         """Return the run's envelopes from its first one on. Raises ``Failure`` ``journal.unreadable``."""
         with self._hub.subscribe() as mailbox:

@@ -15,6 +15,7 @@ from comfytui.faces.printer import Printer, in_encoding
 from comfytui.model import events as e
 from comfytui.model.envelope import decode
 from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
+from comfytui.model.fold import fold_all
 from comfytui.model.state import State
 from tests.unit.scripted_run import Script, ending, feed, opened, proven, rendering, started, whole_run
 
@@ -45,6 +46,15 @@ def test_one_clear_line_a_fact_and_frames_summed_up() -> None:
         "run        1/1 scenes succeeded in 14 s, 2 frames, 0 requeues, exit 0",
         "run        Run folder: /runs/20260301-030000",
     ]
+
+
+def test_a_run_that_this_process_knows_is_told_the_same_and_not_folded_again() -> None:
+    items = list(Script().all(whole_run()))
+    formatter, known = LineFormatter(system_clock(), zone=UTC), fold_all(items)
+    formatter.known = lambda: known
+    lines = [line for item in items for line in formatter.on_item(item)]
+    assert [*lines, *formatter.finalize()] == plain_lines(list(items))
+    assert formatter.state is known
 
 
 def test_warnings_and_errors_say_so_in_words() -> None:
