@@ -2,7 +2,6 @@
 
 import functools
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +59,7 @@ def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], s
         run_id=run.run_id,
         created_at=clock.now(),
         simulator_speed="instant" if face.headless else "demo",
-        mark=secrets.token_hex(4),
+        mark=os.urandom(4).hex(),
     )
     write_plan(run, plan, order.story_file)
     if face.headless:

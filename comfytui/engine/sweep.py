@@ -4,7 +4,7 @@ A run that finished, well or not, is followed by the next. A run that was stoppe
 sweep for now: it stays open, and whoever goes on with the sweep goes on with that run.
 """
 
-import secrets
+import os
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct, structs
@@ -64,7 +64,7 @@ def _prepared(sweep: SweepDir, plan: SweepPlan, run: SweepRun, clock: Clock) -> 
         return folder, read_plan(folder), "resume" if folder.journal.exists() else "run"
     with writing(folder.path):
         folder.path.mkdir(exist_ok=True)
-    its_plan = run_plan(plan, run, clock.now(), secrets.token_hex(4))
+    its_plan = run_plan(plan, run, clock.now(), os.urandom(4).hex())
     story = plan.template.story.file
     write_plan(folder, its_plan, sweep.story_file(story).read_bytes() if story else None)
     return folder, its_plan, "run"

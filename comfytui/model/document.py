@@ -5,7 +5,6 @@ Stories, workflows and binding tables share these rules: UTF-8 (a byte order mar
 """
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -58,7 +57,7 @@ def decode(data: bytes, form: Format, *, file: str, syntax: str) -> object:
     """
     try:
         text = _utf8(data)
-        value = tomllib.loads(text) if form == "toml" else _json(text)
+        value = _toml(text) if form == "toml" else _json(text)
         if _deeper_than(value, MAX_DEPTH):
             raise _Fault(f"it is nested deeper than {MAX_DEPTH} levels")
     except _Fault as fault:
@@ -66,9 +65,15 @@ def decode(data: bytes, form: Format, *, file: str, syntax: str) -> object:
     except RecursionError:
         why = f"it is nested deeper than {MAX_DEPTH} levels"
         raise Failure(syntax, file=file, format=_NAMES[form], why=why) from None
-    except (tomllib.TOMLDecodeError, ValueError) as fault:  # ValueError: an impossible date, too long a number
+    except ValueError as fault:  # of TOML as well; also an impossible date, too long a number
         raise Failure(syntax, file=file, format=_NAMES[form], why=_lower(str(fault))) from None
     return value
+
+
+def _toml(text: str) -> object:
+    import tomllib
+
+    return tomllib.loads(text)
 
 
 class _Fault(Exception):

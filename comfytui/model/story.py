@@ -5,7 +5,6 @@ scenes of one name, a misspelt number) is told here, with file, place and remedy
 """
 
 import difflib
-import importlib.resources
 import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
@@ -156,7 +155,9 @@ def decode_story(data: bytes, file: str, form: document.Format) -> Story:
 
 def sample_story() -> bytes:
     """Return the bundled story of three scenes, as the JSON file that it is."""
-    return importlib.resources.files("comfytui").joinpath("bundled", "sample-story.json").read_bytes()
+    from importlib import resources
+
+    return resources.files("comfytui").joinpath("bundled", "sample-story.json").read_bytes()
 
 
 def _scene(fields: _SceneFields, scene_id: str, place: str, file: str) -> Scene:

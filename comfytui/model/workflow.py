@@ -5,7 +5,6 @@ Pure but for :func:`load_workflow`, which reads the file and its table of bindin
 
 import difflib
 import hashlib
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,9 @@ def load_workflow(name_or_path: str | Path, bindings: Mapping[str, object] | Non
     """
     given = str(name_or_path)
     if given in BUNDLED:
-        source = importlib.resources.files("comfytui").joinpath("bundled", "workflows", f"{given}.json")
+        from importlib import resources
+
+        source = resources.files("comfytui").joinpath("bundled", "workflows", f"{given}.json")
         return decode_workflow(source.read_bytes(), given, given, bindings)
     path = Path(name_or_path)
     if path.name == given and not path.suffix and not path.exists():

@@ -11,15 +11,17 @@ file: a symbolic link is neither followed nor packed.
 import hashlib
 import os
 import stat
-import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from comfytui.records.atomic import clean_leftovers, is_temporary, put_in_place, temporary
 from comfytui.records.faults import writing
 from comfytui.records.rundir import RunDir
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 MANIFEST = "MANIFEST.sha256"
 
@@ -60,26 +62,30 @@ def write_archive(run: RunDir) -> Path:
 
 
 def _pack(run: RunDir, file: BinaryIO) -> None:
+    from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
     manifest = []
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+    with ZipFile(file, "w", ZIP_DEFLATED) as packed:
         for path in plain_files(run.path):
             name = path.relative_to(run.path).as_posix()
             digest = _add(packed, f"{run.run_id}/{name}", path)
             manifest.append(f"{digest}  {name}\n")
-        entry = zipfile.ZipInfo(f"{run.run_id}/{MANIFEST}", date_time=_EARLIEST.timetuple()[:6])
-        entry.compress_type = zipfile.ZIP_DEFLATED
+        entry = ZipInfo(f"{run.run_id}/{MANIFEST}", date_time=_EARLIEST.timetuple()[:6])
+        entry.compress_type = ZIP_DEFLATED
         entry.external_attr = 0o644 << 16
         packed.writestr(entry, "".join(manifest))
 
 
-def _add(packed: zipfile.ZipFile, name: str, path: Path) -> str:
+def _add(packed: "ZipFile", name: str, path: Path) -> str:
     """Pack the file at ``path`` as ``name`` and return its SHA-256 (hex), worked out of the same bytes."""
+    from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipInfo
+
     digest = hashlib.sha256()
     with path.open("rb") as source:
         facts = os.fstat(source.fileno())
         changed = max(datetime.fromtimestamp(facts.st_mtime, UTC), _EARLIEST)
-        entry = zipfile.ZipInfo(name, date_time=changed.timetuple()[:6])
-        entry.compress_type = zipfile.ZIP_STORED if path.suffix.lower() in _PRESSED else zipfile.ZIP_DEFLATED
+        entry = ZipInfo(name, date_time=changed.timetuple()[:6])
+        entry.compress_type = ZIP_STORED if path.suffix.lower() in _PRESSED else ZIP_DEFLATED
         entry.external_attr = 0o644 << 16
         entry.file_size = rest = facts.st_size  # tells zipfile whether it needs the 64-bit form
         with packed.open(entry, "w") as place:

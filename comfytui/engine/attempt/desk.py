@@ -1,8 +1,9 @@
 """What every attempt on one server works with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from comfytui.clock import Clock
 from comfytui.engine.frames.collecting import FrameCollector
@@ -26,8 +27,7 @@ class Measure(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Desk:
+class Desk(Struct, frozen=True):
     """The tools of a run at one server: hub, clock, folders and policy. Shared by all attempts that are made there."""
 
     hub: HubLike

@@ -1,7 +1,8 @@
 """From the one socket of the run to the attempts that wait: each message becomes a hint, a sample, or a fact."""
 
 from collections.abc import AsyncIterable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from comfytui.clock import Clock
 from comfytui.engine.hub import HubLike
@@ -17,8 +18,7 @@ PROBE_AFTER = 60.0
 """Seconds of silence after which the socket is replaced by one that is seen to hear (a reconnected one may not)."""
 
 
-@dataclass
-class Watched:
+class Watched(Struct):
     """A prompt of ours on the server: whose it is, and when its progress was last shown (monotonic seconds)."""
 
     signals: PromptSignals

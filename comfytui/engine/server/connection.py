@@ -4,10 +4,10 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.abc
+from msgspec import Struct
 
 from comfytui.clock import Clock
 from comfytui.engine.attempt.desk import Desk
@@ -41,8 +41,7 @@ SERVER_LOG, SIMULATOR_LOG = "comfyui.log", "simulator.log"
 """What a server that we started says, in the run's folder of logs; of several each has its name in it."""
 
 
-@dataclass(frozen=True)
-class Means:
+class Means(Struct, frozen=True):
     """What a run has to connect with: its clock, its secrets for the server, its folder; and who else is to be asked.
 
     ``patience`` tells for how long a scene stays with a server that does not answer; ``on_change`` returns what is
@@ -56,8 +55,7 @@ class Means:
     on_change: Callable[[Callable[[bool], None]], Callable[[bool], None]] = lambda own: own
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """A server that answers, and everything that is needed to render on it."""
 
     desk: Desk
@@ -86,8 +84,7 @@ class Connection:
             )
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A server that answered, with what is known of it and the means to ask it more."""
 
     http: ComfyHttp
@@ -155,7 +152,7 @@ async def reached(
             said = log_of(server, logs, SERVER_LOG)
             guard = ServerGuard(hub, server, http, clock, env=credentials.server_env, log=said)
             await stack.enter_async_context(guard)
-        facts = await check_server(http)
+        facts = await check_server(http, guard.stats if guard is not None else None)
         shelf = shelf_for(server, facts, http)
         managed = server.simulator_speed is not None or (guard is not None and guard.managed)
         hub.publish(told_of(address.url, facts, shelf, managed=managed))

@@ -23,6 +23,7 @@ from comfytui.model.state import OwnProcess
 from comfytui.sources.comfy.http import ComfyHttp
 from comfytui.sources.comfy.own_server import OwnServer
 from comfytui.sources.comfy.port import holder, is_held
+from comfytui.sources.comfy.replies import SystemStats
 from comfytui.sources.processes.identity import ProcessIdentity, has_ended, why_not
 
 REUSED: Final = "ComfyUI already running and reachable; reusing it"
@@ -55,6 +56,8 @@ class ServerGuard:
     ) -> None:
         self._hub, self._plan, self._http, self._clock, self._env, self._log = hub, plan, http, clock, env, log
         self._own: OwnServer | None = None
+        self.stats: SystemStats | None = None
+        """What a server told on entering that was running already."""
         self._restarts = hub.server.restarts
 
     @property
@@ -100,7 +103,7 @@ class ServerGuard:
         the port, where that is not ComfyUI.
         """
         try:
-            await self._http.system_stats()
+            self.stats = await self._http.system_stats()
         except Failure as failure:
             if not self._plan.command:
                 raise

@@ -24,9 +24,13 @@ class ServerFacts(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-async def check_server(http: ComfyHttp) -> ServerFacts:
-    """Return what the server tells about itself; raises TransportFailure when it is not there or is no ComfyUI."""
-    stats = await http.system_stats()
+async def check_server(http: ComfyHttp, stats: SystemStats | None = None) -> ServerFacts:
+    """Return what the server tells about itself; raises TransportFailure when it is not there or is no ComfyUI.
+
+    ``stats`` is what it told a moment ago, where it has been asked.
+    """
+    if stats is None:
+        stats = await http.system_stats()
     if found := output_folder(stats, None):
         return ServerFacts(stats=stats, output_dir=found)
     try:

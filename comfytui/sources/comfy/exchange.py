@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
 import httpx
 import msgspec
+from msgspec import Struct
 
 from comfytui.sources.comfy.address import ServerAddress, new_client
 from comfytui.sources.comfy.bodies import MIB, read_body, read_head
@@ -27,8 +27,7 @@ SAYING, PAGE = 2_000, 65_536
 _Read = TypeVar("_Read")
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A reply that was read to its end."""
 
     status: int

@@ -7,7 +7,6 @@ a :class:`~comfytui.sources.comfy.failures.TransportFailure` with one of the cod
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 import anyio
 import httpx
+from msgspec import Struct
 
 from comfytui.clock import to_milliseconds
 from comfytui.errors import Failure
@@ -54,8 +54,7 @@ AT_ONCE = 6
 _NO_NAMES = ("", ".", "..")  # in a path, these lead to another endpoint
 
 
-@dataclass(frozen=True)
-class ViewedFile:
+class ViewedFile(Struct, frozen=True):
     """An output file as GET /view gives it: ``size`` in bytes and ``mtime`` where told, and the bytes themselves."""
 
     size: int | None

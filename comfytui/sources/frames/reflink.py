@@ -1,6 +1,5 @@
 """Cloning a file instead of copying it, where the file system shares blocks (btrfs, xfs, bcachefs, APFS)."""
 
-import ctypes
 import errno
 import os
 import sys
@@ -51,6 +50,8 @@ def _clone_on_linux(source: int, target: int) -> bool:
 
 def _clone_on_macos(source: int, path: Path) -> bool:
     """Clone by ``fclonefileat(2)``, which makes the new file itself."""
+    import ctypes
+
     try:
         clone = ctypes.CDLL(None, use_errno=True).fclonefileat
     except (OSError, AttributeError):
