@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from msgspec import UNSET
+
 from comfytui.model import events as e
 from comfytui.model.commands import AnyCommand
 from comfytui.model.envelope import Envelope
@@ -59,6 +61,8 @@ class Script:
         self.at = MIDNIGHT
         self.seq = 0
         self.policy = QueuePolicy()
+        self.briefs: tuple[e.ServerBrief, ...] = ()
+        """Of the servers, where there are several."""
 
     # --- telling -------------------------------------------------------------------------------------------------
 
@@ -95,6 +99,7 @@ class Script:
                 run_id=RUN_ID, run_dir=f"/data/runs/{RUN_ID}", scenes=briefs, workflow="svd",
                 story=e.StoryBrief(id=story, logline="A keeper waits for a ship that will not come."),
                 server="http://127.0.0.1:8188", policy=self.policy, version="0.1.0", inputs=INPUTS,
+                servers=self.briefs or UNSET,
             )
         )  # fmt: skip
         return self.tell(e.RunnerStarted(pid=4711, started=0.0, host="box"))
@@ -105,12 +110,14 @@ class Script:
             "pytorch": "2.5.1+cu124", "output_dir": "/srv/comfyui/output", "devices": (CARD,),
         }  # fmt: skip
         self.tell(e.ServerReached(**{**facts, **more}))  # type: ignore[arg-type]
-        return self.tell(e.SocketChanged(state="open"))
+        return self.tell(e.SocketChanged(state="open", server=more.get("server", UNSET)))  # type: ignore[arg-type]
 
-    def pulse(self, latency: float | None = 0.004, ours: int = 2, others: int = 0) -> "Script":
-        return self.tell(e.Pulse(latency=latency)).tell(e.QueueDepth(ours=ours, others=others))
+    def pulse(self, latency: float | None = 0.004, ours: int = 2, others: int = 0, server: e.Named = UNSET) -> "Script":
+        return self.tell(e.Pulse(latency=latency, server=server)).tell(
+            e.QueueDepth(ours=ours, others=others, server=server)
+        )
 
-    def gpu(self, load: float, used_gib: float, devices: int = 1) -> "Script":
+    def gpu(self, load: float, used_gib: float, devices: int = 1, server: e.Named = UNSET) -> "Script":
         figures = tuple(
             e.GpuFigures(
                 index=n, name="NVIDIA GeForce RTX 4090", utilization=max(0.0, load - 13 * n),
@@ -119,16 +126,16 @@ class Script:
             )
             for n in range(devices)
         )  # fmt: skip
-        return self.tell(e.GpuSampled(source="nvml", devices=figures))
+        return self.tell(e.GpuSampled(source="nvml", devices=figures, server=server))
 
-    def gpu_history(self, seconds: int = 120, devices: int = 1) -> "Script":
+    def gpu_history(self, seconds: int = 120, devices: int = 1, server: e.Named = UNSET) -> "Script":
         """Two minutes of readings that end now: load in waves, VRAM in steps, as sampling and saving make them."""
         end = self.at
         for second in range(seconds, -1, -1):
             self.at = end - timedelta(seconds=second)
             phase = (seconds - second) % 40
             load = 6.0 if phase < 6 else 92.0 + (phase * 7 % 9) - 2 if phase < 34 else 40.0
-            self.gpu(min(load, 100.0), 4.2 if phase < 4 else 14.0 + phase / 12, devices)
+            self.gpu(min(load, 100.0), 4.2 if phase < 4 else 14.0 + phase / 12, devices, server)
         return self
 
     def ended(self, outcome: str = "finished", exit_code: int = 0) -> "Script":
@@ -139,13 +146,13 @@ class Script:
 
     # --- a scene -------------------------------------------------------------------------------------------------
 
-    def queued(self, scene: str, attempt: int = 1, reason: str = "") -> "Script":
+    def queued(self, scene: str, attempt: int = 1, reason: str = "", server: e.Named = UNSET) -> "Script":
         prompt_id = f"5f0c{int(scene[-3:]):04d}-0000-4000-8000-00000000000{attempt}"
         self.tell(
             e.AttemptPlanned(scene=scene, attempt=attempt, prompt_id=prompt_id, reason=reason,
-                             prefix=f"{RUN_ID}_{scene}_a{attempt}", seed=1000 + attempt)
+                             prefix=f"{RUN_ID}_{scene}_a{attempt}", seed=1000 + attempt, server=server)
         )  # fmt: skip
-        return self.tell(e.PromptQueued(scene=scene, attempt=attempt, number=self.seq))
+        return self.tell(e.PromptQueued(scene=scene, attempt=attempt, number=self.seq, server=server))
 
     def executing(self, scene: str, attempt: int = 1, free_gib: float = 22.0) -> "Script":
         self.tell(e.ExecutionStarted(scene=scene, attempt=attempt))
@@ -207,9 +214,11 @@ class Script:
     ) -> "Script":
         return self.tell(e.SceneEnded(scene=scene, best=best, success=success, meets_floor=meets, frames=frames))
 
-    def rendered(self, scene: str, frames: int = 25, seconds: float = 48.0, delta_gib: float = -1.37) -> "Script":
+    def rendered(self, scene: str, frames: int = 25, seconds: float = 48.0, delta_gib: float = -1.37,
+                 server: e.Named = UNSET) -> "Script":  # fmt: skip
         """A scene from the queue to its end, all well."""
-        self.queued(scene).executing(scene).wait(seconds).history(scene, "success").executed(scene, frames=frames)
+        self.queued(scene, server=server).executing(scene).wait(seconds).history(scene, "success")
+        self.executed(scene, frames=frames)
         for number in range(1, frames + 1):
             self.frame(scene, number)
         self.wait(0.3).measured(scene, 1, "after", 22.0 + delta_gib)
@@ -408,3 +417,46 @@ def gone() -> Script:
     script.progress("scene-002", 6).caught_up().wait(30)
     script.items.append(FeedChanged(live=False, why="the runner's socket closed"))
     return script.wait(300)
+
+
+SERVERS = ("gpu-a", "gpu-b", "gpu-c", "attic", "box-5", "box-6", "box-7", "box-8", "remote.example.org:8188")
+"""The servers of a run of several, by name."""
+
+
+def several(count: int = 4) -> Script:
+    """One run on ``count`` servers: two render, the third is away, the fourth left out, the others idle."""
+    script = Script()
+    script.briefs = tuple(
+        e.ServerBrief(name=name, url=f"http://{name}" + ("" if ":" in name else ":8188"), tags=("24gb",) * (not place))
+        for place, name in enumerate(SERVERS[:count])
+    )
+    script.opened(12, 4)
+    for place, brief in enumerate(script.briefs):
+        if place != 3:
+            script.reached(server=brief.name, url=brief.url, frames_by="disk" if place < 2 else "http")
+    script.wait(2)
+    for number in range(1, 7):
+        own = (SERVERS[:2] if number in (1, 2, 5) else SERVERS[:1]) if count < 3 else SERVERS[:3]
+        slow = own[number % len(own)] == "gpu-b"
+        script.rendered(f"scene-{number:03d}", 4, 66.0 if slow else 31.0, server=own[number % len(own)])
+    script.queued("scene-007", server="gpu-a").queued("scene-008", server="gpu-b").queued("scene-009", server="gpu-a")
+    if count > 2:
+        script.tell(
+            e.ServerAway(server="gpu-c", code="server.lost", away=0.0, next_try=15.0, wait=600.0,
+                         what="The server at http://gpu-c:8188 went away: connection refused.",
+                         remedy="Look at the server's log; its scenes go to the others meanwhile.")
+        )  # fmt: skip
+    if count > 3:
+        script.tell(
+            e.ServerLeftOut(server="attic", code="workflow.nodes_missing", next_try=60.0,
+                            what="wrong workflow (node SVD_img2vid_Conditioning missing)",
+                            remedy="Install the nodes on http://attic:8188, or leave it out.")
+        )  # fmt: skip
+    script.executing("scene-007").executing("scene-008").wait(3).progress("scene-007", 13).progress("scene-008", 4)
+    for place, brief in enumerate(script.briefs):
+        if place not in (2, 3):
+            others = (e.OthersPrompt(id=f"b1c0-{place}", number=40 + place, nodes=9, running=False),) * (place == 1)
+            ours = (2, 1)[place] if place < 2 else 0
+            script.pulse(0.004 + place * 0.021, ours, len(others), brief.name).gpu_history(server=brief.name)
+            script.tell(e.QueueListed(others=others, server=brief.name))
+    return script.caught_up()

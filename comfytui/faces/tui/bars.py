@@ -7,6 +7,7 @@ from comfytui.faces.tui.panes.line import Line, Role, join, line_width, safe, sp
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.view import View, state_words
+from comfytui.model.presence import cut_off, presence
 
 
 class Bar(LineList):
@@ -24,7 +25,7 @@ class Bar(LineList):
 
 def header_line(view: View, width: int) -> Line:
     """Return the header for ``width`` cells; what matters least is left out first where room is short."""
-    run, server = view.state.run, view.state.server
+    run = view.state.run
     words = join([((f" {word} " if role in ("caution", "alarm") else word, role),) for word, role in state_words(view)])
     story = safe(run.story.id) if run is not None else ""
     start: list[tuple[int, Line]] = [(3, (("comfytui", "key"),)), (0, words)]
@@ -36,8 +37,8 @@ def header_line(view: View, width: int) -> Line:
         start.append((4, ((safe(run.id), "dim"),)))
     if run is not None and run.sweep is not None:
         start.append((2, ((safe(run.sweep.words), "accent"),)))
-    if server.url:
-        start.append((7, ((_address(server.url), "dim"),)))
+    if where := _where(view):
+        start.append((4 if view.state.several else 7, ((where, "dim"),)))
     end = _figures(view)
     room = width - 2
     while line_width(join([part for _, part in start])) + line_width(join([part for _, part in end], "   ")) + 3 > room:
@@ -60,7 +61,7 @@ def _figures(view: View) -> list[tuple[int, Line]]:
     end = run.ended_at or view.until
     elapsed = clock_face((end - run.opened_at).total_seconds())
     parts.append((1, ((elapsed, "strong"),)))
-    if view.running and run.settled_at is None and not run.held and state.server.answering is not False:
+    if view.running and run.settled_at is None and not run.held and not cut_off(state):
         parts += _eta(view)
     return parts
 
@@ -74,8 +75,13 @@ def _eta(view: View) -> list[tuple[int, Line]]:
     return [(2, ((f"{span(eta.likely, eta.late)} left", "text"),)), (5, ((f"ends {ends}", "dim"),))]
 
 
-def _address(url: str) -> str:
-    return safe(url).split("://", 1)[-1].rstrip("/")
+def _where(view: View) -> str:
+    """Return the server's address; of several servers how many there are, and how many of them answer."""
+    state = view.state
+    if not state.several:
+        return safe(state.server.url).split("://", 1)[-1].rstrip("/")
+    count, up = len(state.servers), sum(presence(server) == "answers" for server in state.servers)
+    return f"{count} servers" if up == count else f"{up}/{count} servers"
 
 
 def tabs_line(focused: PaneName, width: int, note: Line = (), trouble: bool = False) -> Line:

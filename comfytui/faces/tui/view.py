@@ -11,6 +11,7 @@ from comfytui.faces.tui.panes.figures import wall_time
 from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.themes import UNICODE, Glyphs
 from comfytui.model.eta import Estimate, Known, run_estimate, scene_estimate
+from comfytui.model.presence import cut_off
 from comfytui.model.state import State
 
 NOTHING_KNOWN = Known()
@@ -114,7 +115,7 @@ class Viewing(Protocol):
 
 def state_words(view: View) -> list[tuple[str, Role]]:
     """Return how the run stands, in words, the gravest first; each with the role that colours it."""
-    run, server, words = view.state.run, view.state.server, list[tuple[str, Role]]()
+    run, words = view.state.run, list[tuple[str, Role]]()
     if not view.lane.caught_up:
         words.append(("READING", "dim"))
     elif run is None:
@@ -124,7 +125,7 @@ def state_words(view: View) -> list[tuple[str, Role]]:
     elif view.lane.live is False:
         since = f" since {view.wall(view.lane.since)}" if view.lane.since else ""
         words.append((f"RUNNER GONE{since}", "alarm"))
-    elif server.answering is False or (server.trouble and not server.reached):
+    elif _disconnected(view.state):
         words.append(("DISCONNECTED", "alarm"))
     elif run.held:
         words.append(("HELD", "caution"))
@@ -139,6 +140,11 @@ def state_words(view: View) -> list[tuple[str, Role]]:
     elif view.readonly:
         words.append(("READ-ONLY", "dim"))
     return words
+
+
+def _disconnected(state: State) -> bool:
+    server = state.server
+    return cut_off(state) or bool(not state.several and server.trouble and not server.reached)
 
 
 def _ending(outcome: str, exit_code: int | None) -> tuple[str, Role]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from comfytui.faces.tui.panes.figures import span
 from comfytui.faces.tui.view import View
+from comfytui.model.presence import cut_off
 from comfytui.model.queue import ahead
 
 EVERY = 10.0
@@ -20,8 +21,8 @@ class Etas:
 
     def at(self, view: View) -> Callable[[str], str]:
         """Return what says how long it takes until a scene is over: ``ETA 12-18 min``, or nothing."""
-        run, server = view.state.run, view.state.server
-        if not view.running or run is None or run.held or server.answering is False:
+        run = view.state.run
+        if not view.running or run is None or run.held or cut_off(view.state):
             return lambda _: ""
         moment = (view.known.done, len(view.known.waiting), view.now.timestamp() // EVERY)
         if moment != self._of:

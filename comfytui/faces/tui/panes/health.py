@@ -1,9 +1,13 @@
-"""The Health pane: the server, how it answers, what waits before it, and its last trouble with the remedy."""
+"""The Health pane: the server, how it answers, what waits before it, and its last trouble with the remedy.
+
+Of several servers there is a list (:mod:`comfytui.faces.tui.panes.fleet`), and all this of the chosen one.
+"""
 
 from datetime import datetime
 
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.panes.figures import duration, plural
+from comfytui.faces.tui.panes.fleet import Fleet
 from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip_start, join, safe, wrap
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
@@ -29,16 +33,45 @@ class HealthPane(Pane):
 
     BINDINGS = bindings("health")
 
+    def __init__(self, title: str, *, name: str) -> None:
+        super().__init__(title, name=name)
+        self.fleet = Fleet()
+
+    @property
+    def selected(self) -> str:
+        """The name of the chosen server; empty where there is only one."""
+        return self.fleet.selected(self.view.state) if self.view is not None else ""
+
     def draw(self, view: View, width: int, height: int) -> Picture:
-        """Return the picture of the server's health."""
+        """Return the picture of the server's health; of several servers a list, with what is known of the chosen."""
+        if view.state.several:
+            chosen = view.state.server_called(self.fleet.selected(view.state))
+            return self.fleet.picture(view, width, height, lines(view, width, chosen))
         server = view.state.server
-        full = lines(view, width)
+        full = lines(view, width, server)
         shown = full if len(full) <= height or height >= 8 else short_lines(view, width)
         return Picture(lines=shown, note=_standing(server))
 
     def wish(self, view: View, width: int) -> tuple[int, int]:
         """Return how many lines of ``width`` cells everything would take, and the short form."""
-        return len(lines(view, width)), len(short_lines(view, width))
+        if view.state.several:
+            return self.fleet.wish(view.state)
+        return len(lines(view, width, view.state.server)), len(short_lines(view, width))
+
+    def move(self, by: int) -> None:
+        """Choose another of several servers; scroll where there is only one."""
+        if self.view is not None and self.view.state.several:
+            self.fleet.move(self.view.state, by)
+            self.rebuild()
+        else:
+            super().move(by)
+
+    def jump(self, last: bool) -> None:
+        """Choose the first or the last server; of one, go to its first or last line."""
+        if self.view is not None and self.view.state.several:
+            self.move(len(self.view.state.servers) * (1 if last else -1))
+        else:
+            super().jump(last)
 
 
 def http_words(server: Server, now: datetime) -> tuple[str, Role]:
@@ -58,9 +91,8 @@ def socket_words(server: Server) -> tuple[str, Role]:
     return (f"{words}: {safe(server.socket_why)}" if server.socket_why and server.socket != "open" else words), role
 
 
-def line_words(view: View) -> tuple[tuple[str, Role], tuple[str, Role]]:
+def line_words(view: View, server: Server) -> tuple[tuple[str, Role], tuple[str, Role]]:
     """Return how HTTP and the socket stand; in the past tense where nobody asks the server any more."""
-    server = view.state.server
     http, socket = http_words(server, view.until), socket_words(server)
     run = view.state.run
     if view.lane.live is not False and (run is None or run.ended_at is None or run.observing):
@@ -100,14 +132,13 @@ def pace_words(view: View) -> str:
     return f"{whole}: {parts}" if parts else whole
 
 
-def lines(view: View, width: int) -> list[Line]:
-    """Return everything that is known of the server, one labelled line each; a trouble with its remedy comes first."""
-    server = view.state.server
+def lines(view: View, width: int, server: Server) -> list[Line]:
+    """Return everything that is known of ``server``, one labelled line each; a trouble with its remedy comes first."""
     rows = _trouble(server, width)
     version = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI, version unknown"
     rows += _row("server", version if server.reached else "not reached yet", "text", width)
     rows += _row("address", safe(server.url) or "not known", "text", width)
-    http, socket = line_words(view)
+    http, socket = line_words(view, server)
     rows += _row("http", *http, width)
     rows += _row("socket", *socket, width)
     rows += _row("queue", queue_words(server), "text", width)
@@ -116,12 +147,14 @@ def lines(view: View, width: int) -> list[Line]:
     if server.output_dir and server.frames_by == "disk":
         rows.append((("".ljust(LABEL), "dim"), (clip_start(safe(server.output_dir), width - LABEL), "dim")))
     rows += _row("process", process_words(server), "text", width)
-    if pace := pace_words(view):
+    if server.tags:
+        rows += _row("tags", ", ".join(server.tags), "text", width)
+    if not view.state.several and (pace := pace_words(view)):
         rows += _row("pace", pace, "text", width)
     software = join([((safe(text), "dim"),) for text in (server.os, _named("torch", server.pytorch)) if text], ", ")
     if software:
         rows.append((("host".ljust(LABEL), "dim"), *software))
-    return rows + _last_trouble(view, width)
+    return rows + _last_trouble(view, server, width)
 
 
 def short_lines(view: View, width: int) -> list[Line]:
@@ -129,7 +162,7 @@ def short_lines(view: View, width: int) -> list[Line]:
     server = view.state.server
     name = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI"
     waiting = f"queue {queue_words(server)}"
-    http, (socket, role) = line_words(view)
+    http, (socket, role) = line_words(view, server)
     frames = {"disk": "frames on disk", "http": "frames by HTTP"}.get(server.frames_by or "", "")
     role_now = _gravity(server)
     rows: list[Line] = [((part, role_now),) for part in wrap(safe(server.trouble), width)] if server.trouble else []
@@ -162,9 +195,8 @@ def _trouble(server: Server, width: int) -> list[Line]:
     return rows + (_row("remedy", safe(server.remedy), "text", width) if server.remedy else [])
 
 
-def _last_trouble(view: View, width: int) -> list[Line]:
+def _last_trouble(view: View, server: Server, width: int) -> list[Line]:
     """Return the last trouble with its remedy, once it is over."""
-    server = view.state.server
     last = server.last_trouble
     if last is None or server.trouble:
         return []

@@ -55,10 +55,8 @@ class DeckScreen(LeanScreen[None]):
         self.timeline = Timeline()
         self.scenes = ScenesPane(PANE_TITLES["scenes"])
         self.frames = FramesPane(PANE_TITLES["frames"], name="frames")
-        self.gpu, self.health = (
-            GpuPane(PANE_TITLES["gpu"], name="gpu"),
-            HealthPane(PANE_TITLES["health"], name="health"),
-        )
+        self.gpu = GpuPane(PANE_TITLES["gpu"], name="gpu")
+        self.health = HealthPane(PANE_TITLES["health"], name="health")
         self.panes: dict[PaneName, Pane] = {
             "scenes": self.scenes,
             "frames": self.frames,
@@ -121,9 +119,8 @@ class DeckScreen(LeanScreen[None]):
         width = self.app.size.width
         idle = idle_keys(self.view, self.scenes.selected, compact=self.has_class("-compact"))
         self.header.write(header_line(self.view, width))
-        self.tabs.write(
-            tabs_line(self.focused_name, width, self.pane.picture.note, trouble=bool(self.view.state.server.trouble))
-        )
+        trouble = any(server.trouble for server in self.view.state.servers)
+        self.tabs.write(tabs_line(self.focused_name, width, self.pane.picture.note, trouble=trouble))
         self.timeline.look(self.view, width)
         self.footer.write(footer_line(self.focused_name, self.view, width, idle))
 
