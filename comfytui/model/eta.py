@@ -1,5 +1,7 @@
 """How long the run will probably still take, from what this workflow's own scenes took: a range, or silence. Pure.
 
+Several servers share what is to come: what one would take is divided by how many of the usual speed they amount to.
+
 What a scene keeps its server busy for is learnt in four parts: the wait for its turn beyond our own prompts (other
 people's), the time until the first step is told (models are loaded), the steps, and what follows them (decoding,
 saving). The load of the very first scene is a cold one and does not count for the rest.
@@ -43,6 +45,8 @@ class Spent(Struct, frozen=True, kw_only=True):
     load: float | None = None
     steps: float | None = None
     save: float | None = None
+    server: str = ""
+    """The name of the server that it was kept busy; empty where the run has only one."""
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -137,10 +141,10 @@ def typical(known: Known) -> Spent | None:
     """Return what a scene typically takes: the median of each part; ``None`` while learning."""
     if known.learning:
         return None
-    parts = {name: _told(known, name) for name in ("load", "steps", "save")}
+    load, steps, save = (median(told) if (told := _told(known, name)) else None for name in ("load", "steps", "save"))
     return Spent(
         wait=median(spent.wait for spent in known.spent), busy=median(spent.busy for spent in known.spent),
-        **{name: median(told) if told else None for name, told in parts.items()},
+        load=load, steps=steps, save=save,
     )  # fmt: skip
 
 
@@ -171,7 +175,7 @@ def _taught(known: Known, scene: Scene) -> Known:
     if not parts:
         return known
     ends = tuple(a.execution_ended_at for a in attempts if a.execution_ended_at is not None)
-    spent = (*known.spent, _sum(parts))
+    spent = (*known.spent, replace(_sum(parts), server=attempts[-1].server_name))
     return replace(
         known, spent=spent[-WINDOW:], cold=known.cold and len(spent) <= WINDOW,
         done=known.done + (scene.phase == "done"), ends=(*known.ends, *ends)[-RECENT_ENDS:],
@@ -222,7 +226,31 @@ def _ahead(known: Known, state: State, now: datetime, scenes: int) -> Estimate |
     if known.learning:
         return None
     working = [_under_way(known, state, state.scenes[place], now) for place in known.working]
-    return _added([_together(known, scenes), *(part for part in working if part is not None)])
+    parts = [part for part in working if part is not None]
+    together = _added([_together(known, scenes), *parts])
+    return _shared(known, state, together, parts, scenes) if state.several else together
+
+
+def _shared(known: Known, state: State, together: Estimate, working: Sequence[Estimate], scenes: int) -> Estimate:
+    """Return how long it takes several servers to do what one would do in ``together``: not less than what executes
+    now, nor than one of the ``scenes`` to come takes.
+    """
+    lanes = _lanes(known, state)
+    one = fmean(_costs(known)) if scenes else 0.0
+    least = max(one, *(part.likely for part in working), 0.0)
+    most = max(one, *(part.late for part in working), 0.0)
+    likely = max(together.likely / lanes, least)
+    return Estimate(likely=likely, late=max(likely, together.late / lanes, most))
+
+
+def _lanes(known: Known, state: State) -> float:
+    """Return how many servers of the usual speed those that can be used now amount to; at least one."""
+    usual, lanes = fmean(spent.busy for spent in known.spent), 0.0
+    for server in state.servers:
+        if server.reached and not server.left_out and server.away_since is None:
+            own = [spent.busy for spent in known.spent if spent.server == server.name]
+            lanes += usual / fmean(own) if own and fmean(own) > 0 else 1.0
+    return max(1.0, lanes)
 
 
 def _together(known: Known, scenes: int) -> Estimate:

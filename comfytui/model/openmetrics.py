@@ -10,12 +10,13 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from comfytui.model.state import Attempt, Scene, ScenePhase, State
+from comfytui.model.state import Attempt, Scene, ScenePhase, Server, State
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 Kind = Literal["gauge", "counter", "info"]
 Labels = dict[str, str]
+Sampled = tuple[Labels, float]
 
 
 class Family(Struct, frozen=True, kw_only=True):
@@ -106,20 +107,33 @@ def _durations(scenes: Iterable[Scene]) -> Iterator[tuple[Labels, float]]:
 
 
 def _server(state: State) -> Iterator[Family]:
-    server = state.server
-    up = None if server.answering is None else float(server.answering)
-    yield _gauge("server_up", "1: the server answers; 0: it does not.", _one(up))
-    yield _gauge("server_latency", "How long its last answer took.", _one(server.latency), "seconds")
-    prompts = (*_one(server.ours, owner="ours"), *_one(server.others, owner="others"))
+    ups, latencies, prompts = list[Sampled](), list[Sampled](), list[Sampled]()
+    for server in state.servers:
+        up = None if server.answering is None else float(server.answering)
+        ups += _one(0.0 if server.left_out else up, **_named(server))
+        latencies += _one(server.latency, **_named(server))
+        prompts += _one(server.ours, **_named(server), owner="ours")
+        prompts += _one(server.others, **_named(server), owner="others")
+    yield _gauge("server_up", "1: the server answers; 0: it does not.", ups)
+    yield _gauge("server_latency", "How long its last answer took.", latencies, "seconds")
     yield _gauge("queue_prompts", "Prompts on the server, running and waiting.", prompts)
 
 
-def _gpus(state: State) -> Iterator[Family]:
-    devices = state.gpu[-1].devices if state.gpu else ()
+def _named(server: Server) -> Labels:
+    """Return the label that tells it from others, where there are any."""
+    return {"server": server.name} if server.name else {}
 
-    def told(field: str, scale: float = 1.0) -> list[tuple[Labels, float]]:
-        known = [(device, getattr(device, field)) for device in devices]
-        return [({"gpu": str(d.index), "name": d.name}, value * scale) for d, value in known if value is not None]
+
+def _gpus(state: State) -> Iterator[Family]:
+    devices = [(_named(server), d) for server in state.servers if server.gpu for d in server.gpu[-1].devices]
+
+    def told(field: str, scale: float = 1.0) -> list[Sampled]:
+        known = [(name, device, getattr(device, field)) for name, device in devices]
+        return [
+            ({**name, "gpu": str(d.index), "name": d.name}, value * scale)
+            for name, d, value in known
+            if value is not None
+        ]
 
     yield _gauge("gpu_utilization", "Load.", told("utilization", 0.01), "ratio")
     yield _gauge("gpu_memory_used", "VRAM in use.", told("vram_used"), "bytes")

@@ -13,6 +13,7 @@ from comfytui.model.events import SceneReopened
 from comfytui.model.fold import fold_all
 from comfytui.model.state import State
 from tests.ui.script import MIDNIGHT, Script
+from tests.unit.test_lanes import Yard
 
 
 def state_of(script: Script) -> State:
@@ -185,6 +186,19 @@ def test_learning_step_by_step_is_learning_at_once_and_a_reopened_scene_is_to_co
     assert state.run is not None
     another = replace(state, run=replace(state.run, id="another"), scenes=before.scenes)
     assert learn(known, another).spent == learn(Known(), another).spent
+
+
+def test_several_servers_share_what_is_to_come() -> None:
+    def left(takes: dict[str, float]) -> float:
+        yard = Yard(takes, 24)
+        yard.play(until=12)
+        found = run_estimate(learn(Known(), yard.state), yard.state, yard.at)
+        assert found is not None and found.likely <= found.late
+        return found.likely
+
+    assert left({"a": 10.0, "b": 10.0}) == pytest.approx(60, rel=0.15)
+    assert left({"a": 10.0, "b": 10.0, "c": 10.0, "d": 10.0}) == pytest.approx(30, rel=0.15)
+    assert left({"a": 10.0, "slow": 40.0}) == pytest.approx(96, rel=0.25), "12 scenes at 1.25 every 10 s"
 
 
 def test_ten_thousand_scenes_cost_little_a_change() -> None:

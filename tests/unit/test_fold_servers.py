@@ -8,6 +8,7 @@ from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, decode, encode
 from comfytui.model.fold import fold_all
 from comfytui.model.narrate import narrate
+from comfytui.model.openmetrics import openmetrics
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import State
 from tests.engine.stage import START, brief
@@ -86,6 +87,15 @@ def test_of_a_server_that_the_run_does_not_have_nothing_is_learnt() -> None:
 def test_samples_of_two_servers_do_not_replace_each_other() -> None:
     keys = {e.sample_key(e.Pulse(latency=1.0)), *(e.sample_key(e.Pulse(server=n, latency=1.0)) for n in "ab")}
     assert len(keys) == 3
+
+
+def test_metrics_tell_the_servers_apart() -> None:
+    told = openmetrics(
+        state(SEVERAL, e.Pulse(server="a", latency=0.25), e.GpuSampled(server="b", source="nvml", devices=(GPU,)))
+    )
+    assert 'comfytui_server_up{server="a"} 1' in told and 'comfytui_server_latency_seconds{server="a"} 0.25' in told
+    alone = openmetrics(state(OPENED, e.Pulse(latency=0.25)))
+    assert "comfytui_server_up 1" in alone
 
 
 def test_lines_begin_with_the_name() -> None:

@@ -48,6 +48,9 @@ class Yard:
             )
         )  # fmt: skip
 
+        for name in takes:
+            self.tell(e.ServerReached(server=name, url=f"http://{name}", version="1"))
+
     def tell(self, fact: e.AnyFact) -> None:
         at = T0 + timedelta(seconds=self.now)
         self.state = fold(self.state, Envelope(seq=self.state.seq + 1, at=at, run="r", event=fact))
