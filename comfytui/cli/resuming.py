@@ -21,6 +21,7 @@ from comfytui.records.rundir import RunDir, find_run, read_plan
 from comfytui.records.sweepdir import named_sweep
 from comfytui.settings import load
 from comfytui.settings.secrets import headers_of
+from comfytui.settings.servers_table import headers_in
 from comfytui.untrusted import plain
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def resume_run(name: str | None, flags: Mapping[str, Any]) -> int:
     plan = read_plan(run)
     refuse_driven(run)
     headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
+    for server in plan.servers:
+        if server.headers_file is not None:
+            headers_in(Path(server.headers_file), server.url, os.environ)
     if face is None:
         return _tell_plan(run, plan, as_json=bool(flags.get("as_json")))
     from comfytui.cli.rendering import in_dashboard, in_lines

@@ -95,6 +95,11 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, abo
     settings = merge([*layers, from_flags(flags, cwd)], cwd)
     if settings.simulated and flags.get("output_dir") is not None:
         raise Failure("config.value", place="--output-dir", why="the simulator has an output folder of its own")
+    for server in settings.servers:
+        if server.file is not None:  # so that an unusable header is told here, not in the log of a runner
+            from comfytui.settings.servers_table import headers_in
+
+            headers_in(server.file, server.url, environ)
     return settings
 
 

@@ -15,25 +15,25 @@ def scenes(count: int, **more: object) -> tuple[e.SceneBrief, ...]:
 
 async def test_four_servers_are_four_times_as_fast(stage: Stage) -> None:
     async with fleet(stage, *FOUR) as ships:
-        ships.open(*scenes(40))
+        ships.open(*scenes(16))
         run = await ships.drive()
     assert (run.code, run.findings) == (0, [])
-    assert run.wall <= 1.10 * 40 * SCENE / 4, run.wall
-    assert run.shares == dict.fromkeys("abcd", 10)
+    assert run.wall <= 1.10 * 16 * SCENE / 4, run.wall
+    assert run.shares == dict.fromkeys("abcd", 4)
     assert all(len(scene.attempts) == 1 for scene in run.state.scenes)
 
 
 async def test_one_dies_half_way_and_one_is_slow(stage: Stage) -> None:
     members = (Member("a"), Member("b"), Member("c"), Member("slow", slower=4.0))
     async with fleet(stage, *members) as ships:
-        ships.open(*scenes(40))
+        ships.open(*scenes(24))
         left: list[float] = []
 
         async def kill() -> None:
-            half = await ships.until(lambda state: sum(scene.over for scene in state.scenes) >= 20)
+            half = await ships.until(lambda state: sum(scene.over for scene in state.scenes) >= 10)
             await ships.simulators["a"].kill()
             done = sum(scene.phase in ("done", "collecting") for scene in half.scenes)
-            left.extend([anyio.current_time(), 40 - done])
+            left.extend([anyio.current_time(), 24 - done])
 
         run = await ships.drive(kill)
         ended = anyio.current_time()

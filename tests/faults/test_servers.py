@@ -74,7 +74,7 @@ async def test_one_that_lacks_a_node_is_left_out(stage: Stage) -> None:
 async def test_one_that_comes_up_later_gets_work(stage: Stage) -> None:
     async with fleet(stage, Member("a"), Member("late")) as ships:
         await ships.simulators["late"].kill()
-        ships.open(*scenes(8))
+        ships.open(*scenes(6))
 
         async def start() -> None:
             await ships.until(lambda state: state.servers[1].left_out)
@@ -91,7 +91,7 @@ async def test_what_a_dead_one_had_goes_to_the_others_and_costs_no_budget(stage:
     stage.policy = replace(stage.policy, scene_retry_budget=0)
     death = f.Death(at="SaveImage", step=1, nth=1, restart_after=2.0)
     async with fleet(stage, Member("a"), Member("dies", faults=(death,))) as ships:
-        ships.open(*scenes(14))
+        ships.open(*scenes(9))
         run = await ships.drive()
     assert (run.code, run.findings) == (0, [])
     moved = [attempt for scene in run.state.scenes for attempt in scene.attempts if attempt.status == "lost"]
@@ -107,7 +107,7 @@ async def test_what_a_dead_one_had_goes_to_the_others_and_costs_no_budget(stage:
 async def test_prompts_that_moved_on_are_taken_off_a_server_that_comes_back_with_them(stage: Stage) -> None:
     """Its network is gone for a while, and it goes on rendering what nobody waits for any more."""
     async with fleet(stage, Member("a", slower=8.0), Member("cut", slower=60.0)) as ships:
-        ships.open(*scenes(6))
+        ships.open(*scenes(4))
         cut = f.ConnectionReset(path="*", method="*")
 
         async def cable() -> None:
@@ -127,12 +127,12 @@ async def test_prompts_that_moved_on_are_taken_off_a_server_that_comes_back_with
 @pytest.mark.parametrize("shared", [True, False], ids=["one output folder", "their own"])
 async def test_frames_of_a_local_and_a_remote_one_do_not_mix(stage: Stage, shared: bool) -> None:
     async with fleet(stage, Member("here"), Member("far", faults=REMOTE), shared=shared) as ships:
-        ships.open(*scenes(6))
+        ships.open(*scenes(4))
         run = await ships.drive()
     assert (run.code, run.findings) == (0, [])
     ways = {(s.attempts[0].server_name, frame.via) for s in run.state.scenes for frame in s.attempts[0].frames}
     assert ways == {("here", "disk"), ("far", "http")}
-    assert len({scene.attempts[0].prefix for scene in run.state.scenes}) == 6
+    assert len({scene.attempts[0].prefix for scene in run.state.scenes}) == 4
     assert {server.name: server.frames_by for server in run.state.servers} == {"here": "disk", "far": "http"}
 
 

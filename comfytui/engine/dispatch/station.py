@@ -1,5 +1,7 @@
 """One server of a run: connected while it is there, tried again while it is not, and kept clean of what moved on."""
 
+from collections.abc import Callable
+
 import anyio
 
 from comfytui.clock import Clock
@@ -17,10 +19,16 @@ TRIED_AGAIN = ("server.unreachable", "server.timeout", "server.reply", "server.n
 
 
 class Station:
-    """The server of ``plan`` (one of ``run``), with what is needed to render on it once it is connected."""
+    """The server of ``plan`` (one of ``run``), with what is needed to render on it once it is connected.
 
-    def __init__(self, hub: HubLike, run: RunPlan, plan: ServerPlan, means: Means) -> None:
+    ``on_connected`` is called then.
+    """
+
+    def __init__(
+        self, hub: HubLike, run: RunPlan, plan: ServerPlan, means: Means, on_connected: Callable[[], None]
+    ) -> None:
         self.plan = plan
+        self._on_connected = on_connected
         self._hub, self._run, self._means = hub, run, means
         self._clock: Clock = means.clock
         self.connection: Connection | None = None
@@ -49,6 +57,7 @@ class Station:
                     self.connection = connection
                     self.met.set()
                     self._connected.set()
+                    self._on_connected()
                     await leave.wait()
                     return
             except (Failure, BaseExceptionGroup) as problem:

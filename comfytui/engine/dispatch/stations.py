@@ -38,7 +38,7 @@ class Stations:
     def __init__(self, hub: Hub, plan: RunPlan, run_dir: RunDir, clock: Clock, credentials: Credentials) -> None:
         self._hub, self._plan, self._run_dir, self._clock = hub, plan, run_dir, clock
         self._all = [
-            Station(side_of(hub, server.name), plan, server, self._means(server.name, credentials))
+            Station(side_of(hub, server.name), plan, server, self._means(server.name, credentials), self._joined)
             for server in plan.servers
         ]
 
@@ -58,6 +58,12 @@ class Stations:
                     station.connection.desk.router.stir()  # what is away may be given to another now, or no more
 
         return changed
+
+    def _joined(self) -> None:
+        """A server was connected: whoever waits for work, or for a server that is away, is to look again."""
+        self._hub.stir()
+        for connection in self.connections:
+            connection.desk.router.stir()
 
     def _patience(self, scene_id: str, name: str) -> float | None:
         scene = self._hub.state.scene(scene_id)
