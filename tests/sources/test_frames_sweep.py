@@ -10,8 +10,8 @@ from comfytui.sources.frames.folder import Batch, FolderView, FrameSeen
 from comfytui.sources.frames.sweep import AGAIN, LARGEST_SHARE, Sweep
 from tests.sources.driven_clock import DrivenClock
 
-COST = 0.002
-"""Seconds of the driven clock that each look takes."""
+COST, COST_OF_ALL = 0.002, 5.0
+"""Seconds of the driven clock that a look at some files takes, and one at everything."""
 
 
 class CountingView(FolderView):
@@ -24,7 +24,7 @@ class CountingView(FolderView):
 
     def look(self, names: Collection[str] | None = None) -> Batch:
         self.asked.append(None if names is None else len(names))
-        self._clock.advance(COST)
+        self._clock.advance(COST_OF_ALL if names is None else COST)
         return super().look(names)
 
 
@@ -93,7 +93,7 @@ def test_slices_take_their_share_of_the_time_and_no_more(tmp_path: Path, sweep: 
 
 
 def test_a_file_is_looked_at_once_more_after_its_last_event(tmp_path: Path, sweep: Sweep, clock: DrivenClock) -> None:
-    fill(tmp_path, 4000)
+    fill(tmp_path, 1000)
     sweep.look(None)
     clock.advance(AGAIN)
     path = tmp_path / "growing"

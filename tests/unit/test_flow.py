@@ -1,7 +1,13 @@
 """What is on its way to a terminal: when it is asked, and what has to wait for its answer."""
 
+import sys
 from itertools import pairwise
+from threading import Event
+from typing import Any
 
+import pytest
+
+from comfytui.clock import system_clock
 from comfytui.faces.tui.flow import ALLOWED, ALWAYS_READ, FIRST_ANSWER, GRACE, LAST_ANSWER, MUCH, PATIENCE, Flow
 
 
@@ -141,3 +147,28 @@ def test_only_a_lot_keeps_a_whole_new_screen_waiting() -> None:
     assert flow.answered(0.2)
     assert not flow.behind(0.2) and flow.last_wait(0.2) == 0
     assert not flow.answered(0.3), "what nobody asked for is no answer"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such driver")
+def test_an_answer_may_come_before_the_question_is_done_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    from textual.drivers.linux_driver import LinuxDriver
+    from textual.events import CursorPosition
+
+    from comfytui.faces.tui.asking_driver import AskingDriver
+
+    driver: Any = AskingDriver.__new__(AskingDriver)  # without signal handlers and without a terminal
+    driver.input_tty, driver._flow, driver._answered, driver._now = True, Flow(), Event(), system_clock().monotonic
+    sent: list[str] = []
+
+    def write(_driver: object, data: str) -> None:
+        sent.append(data)
+        if data == "\x1b[6n":
+            driver.process_message(CursorPosition(0, 0))
+
+    monkeypatch.setattr(LinuxDriver, "write", write)
+    for _ in range(3):
+        driver.write("─" * MUCH)
+        driver.ask()
+        assert driver._answered.is_set()
+    assert sent == ["─" * MUCH, "\x1b[6n"] * 3
+    assert driver._flow.last_wait(driver._now()) == 0

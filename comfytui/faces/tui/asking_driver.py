@@ -33,7 +33,7 @@ class AskingDriver(LinuxDriver):
     def write(self, data: str) -> None:
         """Write ``data`` and count it."""
         super().write(data)
-        self._flow.wrote(len(data), self._now())
+        self._flow.wrote(len(data.encode(errors="replace")), self._now())
 
     def ask(self) -> None:
         """Ask the terminal, behind all that was written, if that is due."""
@@ -42,8 +42,8 @@ class AskingDriver(LinuxDriver):
 
     def _ask(self) -> None:
         self._answered.clear()
+        self._flow.asked(self._now())  # before it is sent: the answer comes in another thread
         super().write(QUESTION)
-        self._flow.asked(self._now())
 
     def start_application_mode(self) -> None:
         """Begin, and find out whether the terminal answers while nothing is on its way yet."""

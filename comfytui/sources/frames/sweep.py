@@ -35,11 +35,11 @@ class Sweep:
 
     def look(self, names: Collection[str] | None) -> Batch:
         """Look at ``names``, or with ``None`` at everything, and at the next slice when it is due."""
-        began = self._clock.monotonic()
         if names is None:
             batch = self._view.look()
-            self._rest(began, over=True)
+            self._round, self._next_at = None, self._clock.monotonic() + AGAIN
             return batch
+        began = self._clock.monotonic()
         batch = self._view.look({*names, *self._once_more(names, began)})
         if began >= self._next_at:
             began = self._clock.monotonic()
