@@ -12,7 +12,9 @@ from msgspec import structs
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
+from textual._compositor import LayoutUpdate
 from textual.app import App
+from textual.driver import Driver
 from textual.geometry import Region
 from textual.widget import Widget
 
@@ -164,6 +166,17 @@ async def test_where_the_queue_is_crowded_a_whole_screen_waits_too(
             pieces.get()
         await shown.settle()
         assert written != []
+
+
+async def test_the_whole_screen_is_drawn_when_a_shell_had_the_terminal_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        written: list[object] = []
+        monkeypatch.setattr(App, "_display", lambda _app, _screen, drawn: written.append(drawn) if drawn else None)
+        shown.app.post_message(Driver.SignalResume())
+        await shown.settle()
+        assert [type(drawn) for drawn in written] == [LayoutUpdate], "once, and nothing twice"
 
 
 async def test_what_lies_beneath_a_question_rests_and_catches_up() -> None:
