@@ -66,6 +66,9 @@ async def scripted(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None)
                     await writer.drain()
                 else:
                     await answer(writer)
+            except BaseException:
+                writer.transport.abort()  # what nobody reads would keep the connection open beyond the test
+                raise
             finally:
                 gone.cancel()
                 writer.close()
