@@ -12,12 +12,14 @@ from typing import Any, Protocol
 import msgspec
 
 from comfytui.clock import Clock
+from comfytui.faces.idleness import Idleness
 from comfytui.faces.printer import Printer
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, encode
 from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold
 from comfytui.model.narrate import narrate
+from comfytui.model.shares import shares_of
 from comfytui.model.state import Attempt, State
 from comfytui.model.telemetry import to_mb
 from comfytui.untrusted import plain
@@ -120,6 +122,7 @@ class LineFormatter(_Learning):
         self._caught_up = False
         self._was_live = False
         self._queue: int | None = None
+        self._idleness = Idleness()
 
     def on_item(self, item: FeedItem) -> list[str]:
         """Return the lines for ``item``, often none."""
@@ -135,7 +138,7 @@ class LineFormatter(_Learning):
                 return self._feed(item)
             case Envelope():
                 self._learn(item)
-                return self._event(item)
+                return [*self._event(item), *self._idle(item)]
 
     def finalize(self) -> list[str]:
         """Return how the run stands, in a line or two."""
@@ -173,6 +176,12 @@ class LineFormatter(_Learning):
         line = self._line(envelope.at, scene, f"{_PREFIXES.get(level, '')}{text}")
         frames = self._frames(event) if isinstance(event, e.AttemptEnded) else None
         return [self._line(envelope.at, scene, frames), line] if frames else [line]
+
+    def _idle(self, envelope: Envelope) -> list[str]:
+        """Return why servers idle, where progress is told and that changed."""
+        if not (self._progress and self._caught_up and envelope.is_fact):
+            return []
+        return [self._line(envelope.at, None, text) for text in self._idleness.news(self.state, envelope.at)]
 
     def _observed(self, at: datetime, sample: e.FrameWriting | e.QueueDepth) -> list[str]:
         """Return a line for what nobody's run tells: a queue that changed, a frame that landed on a watched server."""
@@ -267,6 +276,7 @@ def summary(state: State) -> dict[str, Any]:
         "duration_seconds": _seconds(state),
         "frames": sum(scene.frames for scene in state.scenes),
         "requeues": _requeues(state),
+        **({"servers": _servers(state)} if state.several else {}),
         "scenes": [
             {
                 "id": scene.id,
@@ -295,7 +305,29 @@ def closing(state: State) -> list[str]:
     ended = f", exit {run.exit_code}" if run.exit_code is not None else ", not at its end"
     took = f" in {duration_words(seconds)}" if seconds is not None else ""
     figures = f"{won}/{len(state.scenes)} scenes succeeded{took}, {frames} frames, {requeues} requeues{ended}"
-    return [figures, f"Run folder: {run.dir}"]
+    return [figures, *(_server_words(**told) for told in _servers(state)), f"Run folder: {run.dir}"]
+
+
+def _servers(state: State) -> list[dict[str, Any]]:
+    """Return what each of several servers did; nothing where there is only one."""
+    if not state.several:
+        return []
+    shares = shares_of(state)
+    found = []
+    for server in state.servers:
+        own, busy = shares.of(server.name), shares.busy(server.name, state)
+        found.append(
+            {"name": server.name, "scenes": own.scenes, "frames": own.frames, "prompts": own.prompts,
+             "busy": None if busy is None else round(busy, 3)}
+        )  # fmt: skip
+    return found
+
+
+def _server_words(name: str, scenes: int, frames: int, prompts: int, busy: float | None) -> str:
+    """Return ``gpu-a: 12 scenes, 288 frames, busy 83 % of the time``, with the prompts where they are more."""
+    tried = f" ({prompts} prompts)" if prompts > scenes else ""
+    share = "" if busy is None else f", busy {busy:.0%} of the time".replace("%", " %")
+    return f"{name}: {scenes} scene{'' if scenes == 1 else 's'}{tried}, {frames} frames{share}"
 
 
 def frames_line(attempt: Attempt) -> str | None:

@@ -9,6 +9,9 @@ from comfytui.model.state import Server, State
 
 Presence = Literal["answers", "away", "left out", "not reached"]
 
+PASSING = ("its prompt is about to begin", "its turn comes")
+"""Reasons that are over in a moment."""
+
 SLOWER = 1.25
 """By what factor a server must be slower than another before its pace explains that it idles."""
 
@@ -42,14 +45,14 @@ def why_idle(state: State, server: Server, load: Load, shares: Shares, now: date
         case "not reached":
             return "not reached yet"
     if load.sent[server.name]:
-        return "behind prompts of others" if server.others else "its prompt is about to begin"
+        return "behind prompts of others" if server.others else PASSING[0]
     if run.held:
         return "held"
     if not load.wanted:
         return "nothing is waiting"
     if not any(tags <= set(server.tags) for tags in load.wanted):
         return "its tags fit no waiting scene" if server.tags else "every waiting scene asks for tags"
-    return "slower: the last scenes end sooner elsewhere" if _is_slow(state, server, shares) else "its turn comes"
+    return "slower: the last scenes end sooner elsewhere" if _is_slow(state, server, shares) else PASSING[1]
 
 
 def tried_again(server: Server, now: datetime) -> str:

@@ -72,6 +72,13 @@ class Shares:
         scenes = self.of(server).scenes
         return scenes / hours if scenes and hours > 0 else None
 
+    def busy(self, server: str, state: State) -> float | None:
+        """Return which part of the time (0 to 1) it executed, from the first prompt until nothing was left."""
+        run = state.run
+        end = (run.settled_at or run.ended_at or state.at) if run is not None else None
+        seconds = (end - self.began).total_seconds() if end is not None and self.began is not None else 0.0
+        return min(1.0, self.of(server).executed / seconds) if seconds > 0 else None
+
     def _put(self, place: int, scene: Scene) -> None:
         before, after = self._parts.get(place, {}), _parts(scene)
         for sign, parts in ((-1, before), (1, after)):

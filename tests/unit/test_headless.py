@@ -17,6 +17,8 @@ from comfytui.model.envelope import decode
 from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold_all
 from comfytui.model.state import State
+from tests.ui.script import Script as Night
+from tests.ui.script import several
 from tests.unit.scripted_run import Script, ending, feed, opened, proven, rendering, started, whole_run
 
 
@@ -239,3 +241,35 @@ def test_a_terminal_gets_what_it_can_show_and_a_pipe_gets_utf8(
     encoding: str | None, terminal: bool, shown: bytes
 ) -> None:
     assert in_encoding("é…".encode(), encoding, terminal) == shown
+
+
+def test_several_servers_say_at_the_end_what_each_did() -> None:
+    night = several(2)
+    for scene in ("scene-007", "scene-008"):
+        night.wait(30).executed(scene, frames=4).frame(scene, 1).attempt_ended(scene).scene_ended(scene, 1)
+    lines = [line[10:] for line in plain_lines(night.items)]
+    assert lines[-3:-1] == [
+        "run        gpu-a: 5 scenes, 17 frames, busy 49 % of the time",
+        "run        gpu-b: 3 scenes, 9 frames, busy 61 % of the time",
+    ]
+    told = msgspec.json.decode(JsonFormatter().finalize()[0])
+    assert "servers" not in told["summary"], "a run of one server says what it always said"
+    formatter = JsonFormatter()
+    for item in night.items:
+        formatter.on_item(item)
+    servers = msgspec.json.decode(formatter.finalize()[0])["summary"]["servers"]
+    assert [(one["name"], one["scenes"], one["prompts"], one["frames"]) for one in servers] == [
+        ("gpu-a", 5, 5, 17), ("gpu-b", 3, 3, 9),
+    ]  # fmt: skip
+    assert 0.48 < servers[0]["busy"] < 0.5
+
+
+def test_why_a_server_idles_is_told_once_where_progress_is_wanted() -> None:
+    night = Night()
+    night.briefs = (e.ServerBrief(name="a", url="http://a"), e.ServerBrief(name="b", url="http://b"))
+    night.opened(1).reached(server="a").reached(server="b").caught_up()
+    night.queued("scene-001", server="a").executing("scene-001").wait(5).history("scene-001")
+    night.executed("scene-001", frames=1)
+    told = [line[21:] for line in plain_lines(night.items, progress=True) if "idles" in line]
+    assert told == ["b idles: nothing is waiting"]
+    assert not [line for line in plain_lines(night.items) if "idles" in line]
