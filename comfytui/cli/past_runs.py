@@ -58,17 +58,18 @@ def row(entry: RunEntry) -> tuple[str, ...]:
 
 def show_past(name: str | None, flags: Mapping[str, Any]) -> int:
     """Print one run (an id, a folder, or the latest) and return 0. Raises ``Failure`` ``run.not_found``."""
-    from comfytui.records.registry.entry import read_entry
+    from comfytui.records.registry.entry import read_contributions, read_entry
 
     run = find_run(_runs_dir(flags), name)
-    entry = read_entry(run)
+    entry, servers = read_entry(run), read_contributions(run)
     if flags.get("as_json"):
-        click.echo(json_line(run=_told(entry)))
+        click.echo(json_line(run={**_told(entry), **({"servers": msgspec.to_builtins(servers)} if servers else {})}))
         return 0
     facts = [*zip(HEAD[:7], row(entry)[:7], strict=True), ("OPENED", _moment(entry.opened_at)),
              ("ENDED", _moment(entry.ended_at)), ("EXIT", UNKNOWN if entry.exit_code is None else str(entry.exit_code)),
              ("LOGLINE", entry.logline or UNKNOWN), ("FOLDER", str(run.path)),
              ("ARCHIVE", str(run.archive) if run.archive.is_file() else UNKNOWN)]  # fmt: skip
+    facts += [("SERVER", server.words) for server in servers]
     if entry.problem:
         facts.append(("PROBLEM", entry.problem))
     click.echo("\n".join(f"{name.lower():<9} {plain(text, 2000)}" for name, text in facts))

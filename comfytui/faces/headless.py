@@ -19,7 +19,7 @@ from comfytui.model.envelope import Envelope, encode
 from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold
 from comfytui.model.narrate import narrate
-from comfytui.model.shares import shares_of
+from comfytui.model.shares import contributions
 from comfytui.model.state import Attempt, State
 from comfytui.model.telemetry import to_mb
 from comfytui.untrusted import plain
@@ -276,7 +276,7 @@ def summary(state: State) -> dict[str, Any]:
         "duration_seconds": _seconds(state),
         "frames": sum(scene.frames for scene in state.scenes),
         "requeues": _requeues(state),
-        **({"servers": _servers(state)} if state.several else {}),
+        **({"servers": msgspec.to_builtins(contributions(state))} if state.several else {}),
         "scenes": [
             {
                 "id": scene.id,
@@ -305,29 +305,7 @@ def closing(state: State) -> list[str]:
     ended = f", exit {run.exit_code}" if run.exit_code is not None else ", not at its end"
     took = f" in {duration_words(seconds)}" if seconds is not None else ""
     figures = f"{won}/{len(state.scenes)} scenes succeeded{took}, {frames} frames, {requeues} requeues{ended}"
-    return [figures, *(_server_words(**told) for told in _servers(state)), f"Run folder: {run.dir}"]
-
-
-def _servers(state: State) -> list[dict[str, Any]]:
-    """Return what each of several servers did; nothing where there is only one."""
-    if not state.several:
-        return []
-    shares = shares_of(state)
-    found = []
-    for server in state.servers:
-        own, busy = shares.of(server.name), shares.busy(server.name, state)
-        found.append(
-            {"name": server.name, "scenes": own.scenes, "frames": own.frames, "prompts": own.prompts,
-             "busy": None if busy is None else round(busy, 3)}
-        )  # fmt: skip
-    return found
-
-
-def _server_words(name: str, scenes: int, frames: int, prompts: int, busy: float | None) -> str:
-    """Return ``gpu-a: 12 scenes, 288 frames, busy 83 % of the time``, with the prompts where they are more."""
-    tried = f" ({prompts} prompts)" if prompts > scenes else ""
-    share = "" if busy is None else f", busy {busy:.0%} of the time".replace("%", " %")
-    return f"{name}: {scenes} scene{'' if scenes == 1 else 's'}{tried}, {frames} frames{share}"
+    return [figures, *(told.words for told in contributions(state)), f"Run folder: {run.dir}"]
 
 
 def frames_line(attempt: Attempt) -> str | None:

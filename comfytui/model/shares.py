@@ -97,6 +97,39 @@ def shares_of(state: State) -> Shares:
     return shares
 
 
+class Contribution(Struct, frozen=True, kw_only=True):
+    """What one of several servers did in a run; ``busy`` from 0 to 1, ``None`` where nothing was executed."""
+
+    name: str
+    scenes: int
+    frames: int
+    prompts: int
+    busy: float | None
+
+    @property
+    def words(self) -> str:
+        """``gpu-a: 12 scenes, 288 frames, busy 83 % of the time``, with the prompts where they are more."""
+        tried = f" ({self.prompts} prompts)" if self.prompts > self.scenes else ""
+        share = "" if self.busy is None else f", busy {self.busy * 100:.0f} % of the time"
+        return f"{self.name}: {self.scenes} scene{'' if self.scenes == 1 else 's'}{tried}, {self.frames} frames{share}"
+
+
+def contributions(state: State) -> list[Contribution]:
+    """Return what each server did, in the order in which they were named; nothing where there is only one."""
+    if not state.several:
+        return []
+    shares, found = shares_of(state), []
+    for server in state.servers:
+        own, busy = shares.of(server.name), shares.busy(server.name, state)
+        found.append(
+            Contribution(
+                name=server.name, scenes=own.scenes, frames=own.frames, prompts=own.prompts,
+                busy=None if busy is None else round(busy, 3),
+            )
+        )  # fmt: skip
+    return found
+
+
 def _parts(scene: Scene) -> dict[str, Share]:
     parts: dict[str, Share] = {}
     for attempt in scene.attempts:

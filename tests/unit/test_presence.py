@@ -1,14 +1,19 @@
 """Why a server does nothing for the run, and what it has done so far, told from the state alone."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from comfytui.model import events as e
+from comfytui.model.envelope import Envelope, encode
 from comfytui.model.fold import fold_all
 from comfytui.model.presence import cut_off, presence, why_idle
 from comfytui.model.shares import Shares, load_of, shares_of
 from comfytui.model.state import State
+from comfytui.records.registry.entry import read_contributions
+from comfytui.records.report.timeline import read_timeline
+from comfytui.records.rundir import RunDir
 from tests.ui.script import Script, several
 
 
@@ -126,3 +131,20 @@ def test_the_run_is_cut_off_only_when_no_server_answers() -> None:
         night.tell(e.ServerAway(server=name, code="c", what="w", remedy="r", away=0.0, next_try=1.0))
         assert cut_off(state_of(night)) is gone
     assert [presence(server) for server in state_of(night).servers] == ["away", "away"]
+
+
+def test_a_past_run_tells_what_each_did_and_its_report_names_them(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    night = pair(2).rendered("scene-001", 3, 10, server="a").rendered("scene-002", 2, 30, server="b").ended()
+    run.journal.write_bytes(b"".join(encode(item) + b"\n" for item in night.items if isinstance(item, Envelope)))
+    assert [told.words for told in read_contributions(run)] == [
+        "a: 1 scene, 3 frames, busy 25 % of the time", "b: 1 scene, 2 frames, busy 74 % of the time",
+    ]  # fmt: skip
+    timeline = read_timeline(run.journal)
+    assert timeline is not None and sorted(steps.server for steps in timeline.steps.values()) == ["a", "b"]
+    alone = RunDir(tmp_path / "alone")
+    alone.path.mkdir()
+    assert read_contributions(alone) == [], "without a journal nothing is told"
+    told = Script().opened(1).reached().rendered("scene-001", 25, 10).items
+    alone.journal.write_bytes(b"".join(encode(item) + b"\n" for item in told if isinstance(item, Envelope)))
+    assert read_contributions(alone) == []

@@ -11,6 +11,7 @@ from comfytui.model import events as e
 from comfytui.model.catalog import RunEntry
 from comfytui.model.envelope import Envelope, decode
 from comfytui.model.fold import fold_all
+from comfytui.model.shares import Contribution, contributions
 from comfytui.model.state import Run, State
 from comfytui.records import journal
 from comfytui.records.outcome import recorded_attempt
@@ -37,6 +38,18 @@ def read_entry(run: RunDir) -> RunEntry:
         return _folded(run, state, state.run)
     problem = "it was never begun" if run.plan.is_file() and not run.journal.is_file() else why
     return RunEntry(run_id=run.run_id, path=str(run.path), problem=problem)
+
+
+def read_contributions(run: RunDir) -> list[Contribution]:
+    """Return what each of the servers of ``run`` did; nothing where it had only one, or its journal cannot be read."""
+    try:
+        lines = journal.read(run.journal)
+        opened = next(iter(lines), None)
+        if opened is None or not isinstance(opened.event, e.RunOpened) or not opened.event.servers:
+            return []
+        return contributions(fold_all(journal.read(run.journal)))
+    except Failure:
+        return []
 
 
 def _recorded(run: RunDir, metadata: Fields, ending: Envelope | None) -> RunEntry:

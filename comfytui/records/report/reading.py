@@ -13,7 +13,7 @@ from msgspec import Struct
 from comfytui.model.report import Parts, RunFigures, SceneFigures
 from comfytui.records.report.completeness import completeness
 from comfytui.records.report.fields import Fields
-from comfytui.records.report.timeline import Timeline, parts_of, read_timeline
+from comfytui.records.report.timeline import Steps, Timeline, parts_of, read_timeline
 from comfytui.records.rundir import RunDir
 from comfytui.untrusted import plain
 
@@ -122,13 +122,20 @@ def _scene(scene: Fields, run_id: str, timeline: Timeline | None, *, older: bool
         parts=parts_of(steps) if steps is not None else Parts(),
         telemetry=completeness(told, older=older),
         fallback_notes=told.child("System").texts("FallbackNotes"),
-        server="sim" if timeline is not None and timeline.server == "sim" else scene.text("Server") or "",
+        server=_server(scene, timeline, steps),
         gpu=gpu.text("Name"),
         gpu_index=gpu.whole("Index"),
         vram_before_mb=gpu.number("VramBeforeMB"),
         vram_after_mb=gpu.number("VramAfterMB"),
         error=error.text("Message") or (errors[0] if errors else None),
     )
+
+
+def _server(scene: Fields, timeline: Timeline | None, steps: Steps | None) -> str:
+    """Return the server's name where the run had several, else its address, or ``sim``."""
+    if steps is not None and steps.server:
+        return steps.server
+    return "sim" if timeline is not None and timeline.server == "sim" else scene.text("Server") or ""
 
 
 def _unsplit(scene: SceneFigures) -> bool:

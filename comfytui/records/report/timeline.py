@@ -13,10 +13,11 @@ from comfytui.records import journal
 
 
 class Steps:
-    """The times of one attempt."""
+    """The times of one attempt; ``server`` is the name of its server, where the run had several."""
 
-    def __init__(self, planned_at: datetime) -> None:
+    def __init__(self, planned_at: datetime, server: str = "") -> None:
         self.planned_at = planned_at
+        self.server = server
         self.executing_at: datetime | None = None
         self.first_frame_at: datetime | None = None
         self.execution_ended_at: datetime | None = None
@@ -72,7 +73,7 @@ class _Reading:
             case e.RunEnded():
                 self._exit_code = event.exit_code
             case e.AttemptPlanned():
-                self._steps[event.scene, event.attempt] = Steps(at)
+                self._steps[event.scene, event.attempt] = Steps(at, e.named(event.server))
                 self._prompts[event.scene, event.attempt] = event.prompt_id
             case e.AttemptFact():
                 self._step(event, at)
