@@ -2,12 +2,13 @@
 
 Every server is a lane: it renders one prompt at a time, and a few wait behind it. A scene goes to the lane that is
 expected to have it done first. So a lane that is free takes one as long as the others cannot have done all that waits
-by the time it were done; towards the end a slow one stays idle. What a lane takes for a scene is what it took on this
-run so far, and as long as nothing is known of it, what the others took.
+by the time it were done; towards the end a slow one stays idle. How slow it is, is told by what it took on this run for
+scenes of a size that others rendered too; as long as that says nothing it counts as fast as they are.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from comfytui.engine.standing import Standing, Tags
@@ -15,8 +16,12 @@ from comfytui.model.state import Scene, Server, State
 
 TAKES_UNKNOWN = 1.0
 """Seconds that a scene is taken to need while nothing is known of any."""
+SIZES = 200
+"""Sizes of scenes that are looked at, at most, to tell how fast a server is."""
 FAR = 200
 """Scenes that are looked ahead: what is that far away is no reason to stay idle."""
+NEAR = 8
+"""Scenes that wait, for each of the others, up to which a prompt is given back: the end is near."""
 MARGIN = 1.25
 """A prompt that waits is given back when its scene would be done elsewhere in less than its time divided by this."""
 PATIENCE_UNKNOWN, LEAST_PATIENCE, MOST_PATIENCE = 5.0, 0.25, 30.0
@@ -71,26 +76,29 @@ def takers(lanes: Sequence[Lane], standing: Standing) -> list[str]:
 
 
 def to_give_back(lanes: Sequence[Lane], standing: Standing) -> list[Scene]:
-    """Return the scenes whose prompts wait on a server, but would be done sooner on one that has nothing to do.
-
-    At most one for each idle lane, the one that would be done last first; only where nothing else waits for that lane.
+    """Return the scenes whose prompts wait on a server, but would be done sooner by the others, even after all that
+    waits for those; at most one of each server. What executes stays where it is.
     """
-    found: list[Scene] = []
     if not standing.durations:
-        return found
-    for idle in sorted((lane for lane in lanes if not lane.busy), key=lambda lane: (lane.takes, lane.rank)):
-        if standing.waiting_for(idle.tags) > len(found):
-            continue
-        late = [
-            (lane.free_in, scene)
-            for lane in lanes
-            for scene in standing.on(lane.name).busy.values()
-            if scene.phase == "queued" and scene not in found and _fits(scene, idle.tags)
-            and lane.free_in > idle.takes * MARGIN
-        ]  # fmt: skip
-        if late:
-            found.append(max(late, key=lambda entry: entry[0])[1])
+        return []
+    found: list[Scene] = []
+    for lane in sorted(lanes, key=lambda one: -one.free_in):
+        behind = [scene for scene in standing.on(lane.name).busy.values() if scene.phase == "queued"]
+        for scene in behind[-1:]:
+            rivals = [one for one in lanes if one is not lane and _fits(scene, one.tags)]
+            waiting = max((standing.waiting_for(one.tags) for one in rivals), default=0) + len(found)
+            if rivals and waiting <= NEAR * len(rivals) and lane.free_in > MARGIN * _done_in(rivals, waiting + 1):
+                found.append(scene)
     return found
+
+
+def _done_in(lanes: Sequence[Lane], scenes: int) -> float:
+    """Return in how many seconds ``lanes`` will have done so many scenes more, each going where it is done first."""
+    free, done = {one.name: one.free_in for one in lanes}, 0.0
+    for _ in range(scenes):
+        first = min(lanes, key=lambda one: (free[one.name] + one.takes, one.rank))
+        done = free[first.name] = free[first.name] + first.takes
+    return done
 
 
 def patience(state: State, standing: Standing, capacity: Capacity, scene: Scene, server: str) -> float | None:
@@ -137,16 +145,46 @@ def _pace(
     server: Server, standing: Standing, busy: Sequence[Scene], usual: float | None, now: datetime
 ) -> tuple[float, float]:
     """Return the seconds that a scene takes on ``server``, and those until it has done what it has."""
-    executing = [scene.attempts[-1].executing_at for scene in busy if scene.phase == "executing"]
-    elapsed = max((max(0.0, (now - began).total_seconds()) for began in executing if began is not None), default=0.0)
-    known = _median(standing.on(server.name).durations)
-    takes = known if known is not None else max(usual or TAKES_UNKNOWN, elapsed)
-    # One that is overdue by so much may well need as much again.
-    left = abs(takes - elapsed) if executing else 0.0
-    behind = len(busy) - len(executing)
-    others = 0 if executing or not busy else (server.others or 0)
-    return takes, left + (behind + others) * takes
+    slowness = _slowness(server.name, standing)
+    takes, left, executing = (usual or TAKES_UNKNOWN) * (slowness or 1.0), 0.0, 0
+    for scene in busy:
+        began = scene.attempts[-1].executing_at
+        if scene.phase == "executing" and began is not None:
+            elapsed = max(0.0, (now - began).total_seconds())
+            expected = _median(standing.by_frames.get(scene.brief.expected_frames, ()))
+            whole = takes if expected is None else expected * (slowness or 1.0)
+            # One that is overdue by so much may well need as much again.
+            left, executing = left + abs(whole - elapsed), executing + 1
+            takes = max(takes, elapsed) if slowness is None and elapsed > whole else takes
+    others = 0 if executing else (server.others or 0)  # theirs come before ours, or some of them
+    return takes, left + (len(busy) - executing + others) * takes
+
+
+def _slowness(name: str, standing: Standing) -> float | None:
+    """Return how many times as long as usual a scene takes on that server, among scenes of the same size.
+
+    ``None`` while none of its executions can be compared with what others took. A single one may have loaded the
+    models, and is held to the longest of theirs, which may have done so too.
+    """
+    compared, total = 0, 0.0
+    for frames, own in islice(standing.on(name).by_frames.items(), SIZES):
+        everybody = standing.by_frames.get(frames, ())
+        if own and len(everybody) > len(own):
+            single = len(own) == 1
+            usual = _longest_but(own[0], everybody) if single else _usual(everybody)
+            ratio = _usual(own) / usual if usual else 1.0
+            compared, total = compared + len(own), total + len(own) * (max(1.0, ratio) if single else ratio)
+    return total / compared if compared else None
+
+
+def _longest_but(own: float, everybody: Sequence[float]) -> float:
+    return everybody[-2] if everybody[-1] == own else everybody[-1]
+
+
+def _usual(seconds: Sequence[float]) -> float:
+    """Return the (lower) median of ``seconds``, which rise; there is at least one."""
+    return seconds[(len(seconds) - 1) // 2]
 
 
 def _median(seconds: Sequence[float]) -> float | None:
-    return seconds[len(seconds) // 2] if seconds else None
+    return _usual(seconds) if seconds else None

@@ -7,7 +7,6 @@ rendering does; an unchanged scene is the same object, so those that changed are
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
 
 from comfytui.model.changes import changed_places
 from comfytui.model.state import Scene, ScenePhase
@@ -26,30 +25,12 @@ class LaneStanding:
         """The scenes that are on their way to it, wait or execute there, by their places."""
         self.durations: list[float] = []
         """Seconds that each execution took which succeeded and was not answered from a cache, in rising order."""
+        self.by_frames: defaultdict[int, list[float]] = defaultdict(list)
+        """The same by the frames that the scene expects: only scenes of a size can be compared."""
 
     def count(self, *phases: ScenePhase) -> int:
         """Return how many scenes are in one of ``phases``."""
         return sum(self.phases[phase] for phase in phases)
-
-
-class Places(set[int]):
-    """Places in the story, of which the least is found without a look at all the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._rising: list[int] = []
-        """A heap of all of them, and of some that are not among them any more."""
-
-    def add(self, place: int) -> None:
-        """Put ``place`` among them."""
-        super().add(place)
-        heappush(self._rising, place)
-
-    def least(self) -> int | None:
-        """Return the least of them, ``None`` when there is none."""
-        while self._rising and self._rising[0] not in self:
-            heappop(self._rising)
-        return self._rising[0] if self._rising else None
 
 
 class Standing:
@@ -113,20 +94,23 @@ class Standing:
         The first one that nobody touched, and all that were tried before or moved by people; with ``tags`` of those
         that a server with them can render.
         """
-        fitting = (places for wanted, places in self._untouched.items() if tags is None or wanted <= tags)
-        first = min((least for places in fitting if (least := places.least()) is not None), default=None)
-        special = {place for place in self._special if tags is None or tags_of(self._scenes[place]) <= tags}
-        return sorted(special if first is None else {*special, first})
+        first = [
+            min(places) for wanted, places in self._untouched.items() if places and (tags is None or wanted <= tags)
+        ]
+        special = (place for place in self._special if tags is None or tags_of(self._scenes[place]) <= tags)
+        return sorted({*special, *([min(first)] if first else ())})
 
     def _start_anew(self, scenes: Sequence[Scene]) -> None:
         self._scenes = scenes
         self._phases: Counter[ScenePhase] = Counter()
         self._lanes: defaultdict[str, LaneStanding] = defaultdict(LaneStanding)
         self._open: set[int] = set()
-        self._untouched: dict[Tags, Places] = {}
+        self._untouched: dict[Tags, set[int]] = {}
         self._special: set[int] = set()
         self._given_up: set[int] = set()
         self._durations: list[float] = []
+        self.by_frames: defaultdict[int, list[float]] = defaultdict(list)
+        """The same by the frames that the scene expects."""
 
     def _enter(self, place: int, scene: Scene) -> None:
         self._phases[scene.phase] += 1
@@ -140,8 +124,8 @@ class Standing:
             if scene.phase in ON_SERVER:
                 lane.busy[place] = scene
         for server, seconds in executions(scene):
-            insort(self._durations, seconds)
-            insort(self.on(server).durations, seconds)
+            for durations in self._kept(server, scene):
+                insort(durations, seconds)
 
     def _leave(self, place: int, scene: Scene) -> None:
         self._phases[scene.phase] -= 1
@@ -153,14 +137,19 @@ class Standing:
             lane.phases[scene.phase] -= 1
             lane.busy.pop(place, None)
         for server, seconds in executions(scene):
-            for durations in (self._durations, self.on(server).durations):
+            for durations in self._kept(server, scene):
                 del durations[bisect_left(durations, seconds)]
+
+    def _kept(self, server: str, scene: Scene) -> tuple[list[float], ...]:
+        """Return all that keep how long an execution of ``scene`` on ``server`` took."""
+        lane, frames = self.on(server), scene.brief.expected_frames
+        return self._durations, self.by_frames[frames], lane.durations, lane.by_frames[frames]
 
     def _waiting_as(self, scene: Scene) -> set[int]:
         if scene.given_up is not None:
             return self._given_up
         if scene.turn is None and not scene.attempts:
-            return self._untouched.setdefault(tags_of(scene), Places())
+            return self._untouched.setdefault(tags_of(scene), set())
         return self._special
 
 

@@ -89,19 +89,18 @@ async def test_one_that_comes_up_later_gets_work(stage: Stage) -> None:
 async def test_what_a_dead_one_had_goes_to_the_others_and_costs_no_budget(stage: Stage) -> None:
     """It dies while it executes one scene and has another behind it; then it comes back and gets work again."""
     stage.policy = replace(stage.policy, scene_retry_budget=0)
-    death = f.Death(at="SaveImage", step=1, nth=1, restart_after=2.0)
+    death = f.Death(at="SaveImage", step=1, nth=1, restart_after=1.0)
     async with fleet(stage, Member("a"), Member("dies", faults=(death,))) as ships:
-        ships.open(*scenes(9))
+        ships.open(*scenes(12))
         run = await ships.drive()
     assert (run.code, run.findings) == (0, [])
-    moved = [attempt for scene in run.state.scenes for attempt in scene.attempts if attempt.status == "lost"]
-    assert {(one.server_name, class_of(one)) for one in moved} == {("dies", "moved")}
-    assert len(moved) == 2 and {one.executing_at is not None for one in moved} == {True, False}
-    again = [scene.attempts[1] for scene in run.state.scenes if len(scene.attempts) > 1]
-    assert {one.server_name for one in again} == {"a"}
-    assert all("sent once more: The prompt was taken from dies" in one.notes[0] for one in again)
-    assert run.shares["dies"] >= 2, "it is back"
-    assert "requeues=2" in run.summary and "Server dies: scenes=" in run.summary
+    pairs = [(scene.attempts[0], scene.attempts[1]) for scene in run.state.scenes if len(scene.attempts) > 1]
+    left = [(one, other) for one, other in pairs if one.server_name == "dies"]
+    assert {(class_of(one), other.server_name) for one, other in left} == {("moved", "a")}
+    assert [one.executing_at is not None for one, _ in left] == [True, False]
+    assert all("sent once more: The prompt was taken from dies" in other.notes[0] for _, other in left)
+    assert run.shares["dies"] >= 1, "it is back"
+    assert f"requeues={len(pairs)}" in run.summary and "Server dies: scenes=" in run.summary
 
 
 async def test_prompts_that_moved_on_are_taken_off_a_server_that_comes_back_with_them(stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,12 +31,19 @@ MOVED = ExecutionFailure(
 class Yard:
     """Servers that execute a scene in so many seconds each, and the planner that feeds them."""
 
-    def __init__(self, takes: Mapping[str, float], scenes: int, tags: Mapping[str, str] | None = None, **more: Any):
+    def __init__(
+        self, takes: Mapping[str, float], scenes: int, tags: Mapping[str, str] | None = None,
+        frames: Sequence[int] = (), **more: Any,
+    ) -> None:  # fmt: skip
         self.takes, self.now, self.state = dict(takes), 0.0, State()
         self.standing = Standing()
         self.ends: list[tuple[float, str, str, int]] = []
         self.queues: dict[str, list[tuple[str, int]]] = {name: [] for name in takes}
-        briefs = [e.SceneBrief(id=f"s{n}", folder=f"s{n}", floor=1, prompt="p", **more) for n in range(1, scenes + 1)]
+        sizes = frames or [1] * scenes
+        briefs = [
+            e.SceneBrief(id=f"s{n}", folder=f"s{n}", floor=1, prompt="p", expected_frames=size, **more)
+            for n, size in enumerate(sizes, 1)
+        ]
         servers = tuple(
             e.ServerBrief(name=name, url=f"http://{name}", tags=tuple((tags or {}).get(name, "").split()))
             for name in takes
@@ -96,7 +103,10 @@ class Yard:
         """Let the server execute the next of its queue, unless it is at work."""
         if self.queues[name] and not any(end[1] == name for end in self.ends):
             scene, attempt = self.queues[name].pop(0)
-            heapq.heappush(self.ends, (self.now + self.takes[name], name, scene, attempt))
+            known = self.state.scene(scene)
+            assert known is not None
+            seconds = self.takes[name] * known.brief.expected_frames
+            heapq.heappush(self.ends, (self.now + seconds, name, scene, attempt))
             self.tell(e.ExecutionStarted(scene=scene, attempt=attempt))
 
     def play(self, until: int = 0) -> float:
@@ -163,10 +173,24 @@ def test_a_prompt_that_waits_behind_a_slow_one_goes_to_who_is_idle() -> None:
     assert [(one.server_name, one.executing_at) for one in moved] == [("slow", None)]
 
 
+def test_a_server_that_had_a_long_scene_is_not_taken_for_a_slow_one() -> None:
+    yard = Yard({"a": 0.5, "b": 0.5}, 41, frames=[20, *[1] * 40])
+    assert yard.play() <= 15.5, "ten seconds of the long one, then the rest of the short ones between both"
+    assert yard.shares["a"] >= 10
+
+
 def test_a_heavier_server_comes_first() -> None:
     yard = Yard({"a": 0.5, "b": 0.5}, 1)
     heavy = replace(yard.state.servers[1], weight=2.0)
     yard.state = replace(yard.state, servers=(yard.state.servers[0], heavy))
+    yard.dispatch()
+    assert yard.shares == {"b": 1}
+
+
+def test_a_server_that_is_busy_with_prompts_of_others_comes_last() -> None:
+    yard = Yard({"a": 0.5, "b": 0.5}, 1)
+    busy = replace(yard.state.servers[0], others=3)
+    yard.state = replace(yard.state, servers=(busy, yard.state.servers[1]))
     yard.dispatch()
     assert yard.shares == {"b": 1}
 

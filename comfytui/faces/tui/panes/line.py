@@ -29,31 +29,26 @@ def safe(text: str) -> str:
     return plain(text)
 
 
-def cells_of(text: str) -> int:
-    """Return how many cells ``text`` takes, which is plain."""
-    return len(text) if text.isascii() else cell_len(text)
-
-
 def line_width(line: Line) -> int:
     """Return how many cells ``line`` takes."""
-    return sum([cells_of(text) for text, _ in line])
+    return sum(cell_len(text) for text, _ in line)
 
 
 def clip(text: str, cells: int) -> str:
     """Return ``text`` cut to ``cells``, its end replaced by an ellipsis when it is too long."""
-    if cells_of(text) <= cells:
+    if cell_len(text) <= cells:
         return text
     return set_cell_size(text, cells - 1).rstrip() + "…" if cells > 0 else ""
 
 
 def clip_start(text: str, cells: int) -> str:
     """Return ``text`` cut to ``cells``, its beginning replaced by an ellipsis: for names that differ at their end."""
-    if cells_of(text) <= cells:
+    if cell_len(text) <= cells:
         return text
     if cells <= 0:
         return ""
     kept = text[-(cells - 1) :] if cells > 1 else ""
-    while cells_of(kept) > cells - 1:
+    while cell_len(kept) > cells - 1:
         kept = kept[1:]
     return "…" + kept
 
@@ -66,7 +61,7 @@ def left(text: str, cells: int) -> str:
 def right(text: str, cells: int) -> str:
     """Return ``text`` in exactly ``cells``, flush right."""
     short = clip(text, cells)
-    return " " * (cells - cells_of(short)) + short
+    return " " * (cells - cell_len(short)) + short
 
 
 @lru_cache(maxsize=1024)
@@ -74,10 +69,10 @@ def fit(line: Line, cells: int) -> Line:
     """Return ``line`` in exactly ``cells``: cut with an ellipsis, or padded with blanks."""
     room, fitted = cells, []
     for text, role in line:
-        width = cells_of(text)
+        width = cell_len(text)
         if width > room:
             fitted.append((clip(text, room), role))
-            room -= cells_of(fitted[-1][0])
+            room -= cell_len(fitted[-1][0])
             break
         fitted.append((text, role))
         room -= width
@@ -98,7 +93,7 @@ def wrap(text: str, cells: int) -> list[str]:
     current = ""
     for word in text.split():
         rest = word
-        while cells_of(rest) > cells > 0:
+        while cell_len(rest) > cells > 0:
             if current:
                 lines.append(current)
                 current = ""
@@ -106,7 +101,7 @@ def wrap(text: str, cells: int) -> list[str]:
             lines.append(head)
             rest = rest[len(head) :]
         joined = f"{current} {rest}" if current else rest
-        if cells_of(joined) <= cells:
+        if cell_len(joined) <= cells:
             current = joined
         else:
             lines.append(current)
@@ -155,7 +150,7 @@ def _differing(old: Line, new: Line) -> tuple[int, Line, Line]:
 
 
 def _begins_cell(piece: Span) -> bool:
-    return bool(cells_of(piece[0][:1]))
+    return bool(cell_len(piece[0][:1]))
 
 
 _NOTHING: Span = ("\0", "text")
@@ -177,7 +172,7 @@ def _cells(line: Line) -> list[Span]:
             cells.extend((char, role) for char in text)
             continue
         for char in text:
-            width = cells_of(char)
+            width = cell_len(char)
             if width:
                 cells.append((char, role))
                 cells.extend([("", role)] * (width - 1))
