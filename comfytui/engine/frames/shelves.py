@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import anyio
 from anyio import to_thread
 from msgspec import Struct
+from msgspec.structs import replace
 
 from comfytui.errors import Failure
 from comfytui.sources.comfy.http import ComfyHttp
@@ -154,8 +155,11 @@ class EitherShelf:
         """Copy the frame, or fetch it when history reports it and the disk does not give it."""
         got = await self._disk.take(wanted, target, accept)
         if isinstance(got, Uncollected) and got.reason in ("missing", "unreadable", "unsafe") and wanted.file.node:
+            before = await self.stamp(wanted)
             fetched = await self._http.take(wanted, target, accept)
-            return fetched if isinstance(fetched, Brought) or fetched.reason == "not_whole" else got
+            if isinstance(fetched, Brought):
+                return replace(fetched, stamp=before)
+            return fetched if fetched.reason == "not_whole" else got
         return got
 
     async def stamp(self, wanted: Wanted) -> Stamp | None:
