@@ -52,6 +52,7 @@ class Terminal:
         os.close(slave)
         self.bytes_a_second: int | None = None
         """As much is read at most; ``None``: all at once."""
+        self._gone = False
         self._raw = bytearray()
         self._screen = pyte.Screen(columns, lines)
         if answers:
@@ -69,7 +70,7 @@ class Terminal:
                 data = os.read(self.master, 65536 if slow is None else max(1, int(slow * BEAT)))
             except OSError:  # the other end is closed
                 return
-            if not data:
+            if not data or self._gone:
                 return
             with self._reading:
                 self._raw += data
@@ -135,11 +136,19 @@ class Terminal:
         self.press(keys)
         self.shows(then)
 
+    def hang_up(self) -> None:
+        """Go away, as a terminal does whose window is closed."""
+        self._gone = True
+        self.press("?")  # what is written now ends the reading
+        self._reader.join(20)
+        os.close(self.master)
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self._reader.join(5)
-        os.close(self.master)
+        if not self._gone:
+            self._reader.join(5)
+            os.close(self.master)
 
 
 def eventually(true: Callable[[], bool], otherwise: str | Callable[[], str] = "", seconds: float = 30.0) -> None:

@@ -78,6 +78,14 @@ def test_a_server_is_watched_without_a_run(tmp_path: Path, terminal: "Opens") ->
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_terminal_that_goes_away_without_a_word_takes_the_dashboard_with_it(tmp_path: Path) -> None:
+    with terminals(tmp_path) as start:
+        watching = start("--server", "sim")
+        watching.shows("WATCHING")
+        watching.hang_up()
+        assert watching.process.wait(20) == 129
+
+
 def test_a_theme_that_is_none_is_told_before_anything_is_made(tmp_path: Path, terminal: "Opens") -> None:
     told = terminal(*a_run(tmp_path), "--theme", "tartan")
     assert told.process.wait(20) == 2

@@ -9,6 +9,7 @@ from textual.message import Message
 
 from comfytui.clock import system_clock
 from comfytui.faces.tui.flow import QUESTION, Flow
+from comfytui.faces.tui.hangup import end_with
 
 
 class AskingDriver(LinuxDriver):
@@ -18,6 +19,8 @@ class AskingDriver(LinuxDriver):
         super().__init__(*given, **more)
         self._now = system_clock().monotonic
         self._flow, self._answered = Flow(), Event()
+        if self.input_tty:
+            end_with(self.fileno)
 
     @property
     def behind(self) -> bool:
