@@ -160,7 +160,8 @@ REGISTRY: dict[str, Entry] = {
     # --- run folder --------------------------------------------------------------------------------------
     "run.not_found": Entry("There is no run at {place}.", "Name a run folder or a run id; see --runs-dir."),
     "run.unwritable": Entry(
-        "The folder {place} cannot be written: {why}.", "Free space or correct its permissions, then resume."
+        "The folder {place} cannot be written: {why}.",
+        "Free space, correct its permissions or name another folder; a run that had begun is then resumed.",
     ),
     "run.paused": Entry(
         "The run is paused, and can be resumed: {why}.",

@@ -9,7 +9,7 @@ models are loaded already, so that loading them once is no leak. The method, for
 - and when the newer half of the readings falls by itself: memory that was taken once and kept is no leak.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import combinations
 from math import erfc, floor, sqrt
@@ -17,7 +17,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from comfytui.model.state import Attempt, Scene
+from comfytui.model.state import Attempt
 
 WINDOW = 60
 """Readings that count: the newest ones, so that a leak that was mended is forgotten."""
@@ -93,23 +93,6 @@ def chance_of_falling(readings: Sequence[float]) -> float:
 
 def _weight(count: int) -> int:
     return count * (count - 1) * (2 * count + 5)
-
-
-def readings_after(scenes: Iterable[Scene]) -> dict[DeviceKey, list[FreeAfter]]:
-    """Return what was free after the attempts of ``scenes``, by the device that rendered, in the order of their ends.
-
-    Attempts without such a reading, and those that the server never executed, are left out.
-    """
-    found: dict[DeviceKey, list[FreeAfter]] = {}
-    for scene in scenes:
-        for attempt in scene.attempts:
-            reading = reading_after(attempt)
-            if reading is not None:
-                key, after = reading
-                found.setdefault(key, []).append(after)
-    for readings in found.values():
-        readings.sort(key=lambda reading: reading.at)
-    return found
 
 
 def reading_after(attempt: Attempt) -> tuple[DeviceKey, FreeAfter] | None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from comfytui.model.events import Device, Measurement, SceneBrief
-from comfytui.model.state import Attempt, Scene
-from comfytui.model.trend import Leak, chance_of_falling, leak, readings_after, slope_per_reading, words
+from comfytui.model.events import Device, Measurement
+from comfytui.model.state import Attempt
+from comfytui.model.trend import Leak, chance_of_falling, leak, reading_after, slope_per_reading, words
 
 MB = 1048576
 START = datetime(2026, 1, 24, tzinfo=UTC)
@@ -93,20 +93,10 @@ def attempt(number: int, seconds: int, free: int | None, server: str = "http://a
     )  # fmt: skip
 
 
-def scene(name: str, *attempts: Attempt) -> Scene:
-    return Scene(brief=SceneBrief(id=name, folder=name, floor=1, prompt="p"), attempts=attempts)
-
-
-def test_readings_stand_by_device_in_the_order_of_their_ends() -> None:
-    found = readings_after(
-        [
-            scene("one", attempt(1, 30, 300), attempt(2, 10, 100)),
-            scene("two", attempt(1, 20, 200), attempt(2, 40, None)),
-            scene("three", attempt(1, 5, 50, server="http://b"), attempt(2, 6, 60, index=1)),
-        ]
-    )
-    assert {key: [reading.free for reading in readings] for key, readings in found.items()} == {
-        ("http://a", 0): [100, 200, 300],
-        ("http://b", 0): [50],
-        ("http://a", 1): [60],
-    }
+def test_a_reading_belongs_to_the_device_of_its_server() -> None:
+    found = [reading_after(one) for one in (attempt(1, 30, 300), attempt(1, 5, 50, server="http://b", index=1))]
+    assert [(key, reading.free) for key, reading in filter(None, found)] == [
+        (("http://a", 0), 300),
+        (("http://b", 1), 50),
+    ]
+    assert reading_after(attempt(2, 40, None)) is None
