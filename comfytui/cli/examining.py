@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import click
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from comfytui.cli.driving import credentials
 from comfytui.cli.planning import order_story, scenes_of, server_plans
@@ -22,6 +23,7 @@ from comfytui.engine.doctor.finding import Finding, Tell, of_failure, ok, warn
 from comfytui.errors import Failure
 from comfytui.faces.headless import json_line
 from comfytui.model.events import SceneBrief
+from comfytui.model.plan import ServerPlan
 from comfytui.model.workflow import Workflow, load_workflow
 from comfytui.settings import Settings, load
 
@@ -36,13 +38,16 @@ def examine_setup(story: Path | None, flags: Mapping[str, Any], *, smoke: bool) 
     findings: list[Finding] = []
 
     def tell(finding: Finding) -> None:
+        before = findings[-1].server if findings else UNSET
         findings.append(finding)
         if not as_json:
+            if finding.server is not before:
+                click.echo(f"\n{finding.server or 'In common'}")
             click.echo("\n".join(table_row(finding, _width())), color=False if os.environ.get("NO_COLOR") else None)
             sys.stdout.flush()
 
     _examine(story, flags, tell, smoke=smoke)
-    failed = any(finding.verdict == "fail" for finding in findings)
+    failed = would_fail(findings)
     if as_json:
         click.echo(json_line(doctor={"passed": not failed, "findings": msgspec.to_builtins(findings)}))
     else:
@@ -55,13 +60,15 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
         tell(finding)
     try:
         settings = load(flags, os.environ, Path.cwd())
-        secrets = credentials()
+        servers = server_plans(settings, "instant")
+        secrets = credentials(*servers)
     except Failure as failure:
         tell(of_failure("settings", failure))
         return
     workflow, scenes = _ordered(story, settings, tell)
     patient = Patient(
-        server=server_plans(settings, "instant")[0],
+        server=servers[0],
+        more_servers=servers[1:],
         workflow=workflow,
         scenes=scenes,
         runs_dir=settings.runs_dir,
@@ -69,7 +76,15 @@ def _examine(story: Path | None, flags: Mapping[str, Any], tell: Tell, *, smoke:
         llm_skip=settings.llm.skip_health,
         smoke=smoke,
     )
-    anyio.run(examine, patient, system_clock(), secrets, tell)
+    found: list[Finding] = []
+
+    def note(finding: Finding) -> None:
+        found.append(finding)
+        tell(finding)
+
+    anyio.run(examine, patient, system_clock(), secrets, note)
+    if (lacking := without_server(scenes, servers, found)) is not None:
+        tell(lacking)
 
 
 def _ordered(story: Path | None, settings: Settings, tell: Tell) -> tuple[Workflow | None, tuple[SceneBrief, ...]]:
@@ -101,10 +116,46 @@ def table_row(finding: Finding, width: int) -> list[str]:
 
 
 def last_line(findings: Sequence[Finding]) -> str:
-    """Return how many findings there are of each verdict, in words."""
+    """Return how many findings there are of each verdict, in words; of several servers, of each one too."""
+    told = [f"{name}: {_counts([f for f in findings if f.server == name])}" for name in _names(findings)]
+    out = [name for name in _names(findings) if _fails(findings, name)]
+    if would_fail(findings):
+        verdict = "a run would fail"
+    else:
+        verdict = f"a run would do without {', '.join(out)}" if out else "nothing stops a run"
+    return "\n".join(["", *told, f"{_counts(findings)}: {verdict}"])
+
+
+def would_fail(findings: Sequence[Finding]) -> bool:
+    """Tell whether a run would fail: for something that concerns it as a whole, or since no server will do."""
+    names = _names(findings)
+    return _fails(findings, UNSET) or (bool(names) and all(_fails(findings, name) for name in names))
+
+
+def without_server(
+    scenes: Sequence[SceneBrief], servers: Sequence[ServerPlan], findings: Sequence[Finding]
+) -> Finding | None:
+    """Return that a scene asks for tags which none of several servers that will do has; ``None`` where none does."""
+    usable = [set(server.tags) for server in servers if not _fails(findings, server.name)]
+    for scene in scenes if len(servers) > 1 and usable else ():
+        wanted = set(scene.server_tags or ())
+        if not any(wanted <= tags for tags in usable):
+            return of_failure("tags", Failure("story.server_tags", scene=scene.id, tags=", ".join(sorted(wanted))))
+    return None
+
+
+def _names(findings: Sequence[Finding]) -> list[str]:
+    """Return the names of the servers, where there are several."""
+    return list(dict.fromkeys(finding.server for finding in findings if finding.server))
+
+
+def _fails(findings: Sequence[Finding], server: str | UnsetType) -> bool:
+    return any(finding.verdict == "fail" and finding.server == server for finding in findings)
+
+
+def _counts(findings: Sequence[Finding]) -> str:
     counts = [(sum(finding.verdict == verdict for finding in findings), verdict) for verdict in _COLOURS]
-    told = ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
-    return f"\n{told}: {'a run would fail' if any(f.verdict == 'fail' for f in findings) else 'nothing stops a run'}"
+    return ", ".join(f"{count} {verdict}" for count, verdict in counts if count)
 
 
 def _size() -> tuple[int, int] | None:

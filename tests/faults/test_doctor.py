@@ -11,13 +11,15 @@ import httpx
 import msgspec
 import pytest
 from click.testing import CliRunner
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from comfytui.cli.commands import comfytui
+from comfytui.cli.examining import last_line, without_server, would_fail
 from comfytui.clock import system_clock
 from comfytui.engine.doctor import places, smoke
 from comfytui.engine.doctor.examination import Patient, examine
-from comfytui.engine.doctor.finding import Finding
+from comfytui.engine.doctor.finding import Finding, Verdict
 from comfytui.engine.doctor.llm import judged
 from comfytui.engine.server.credentials import Credentials
 from comfytui.model.plan import ServerPlan
@@ -426,3 +428,41 @@ def test_a_story_that_wants_keyframes_is_told_that_they_are_drawn(
     )
     assert told["verdict"] == "warn"
     assert told["what"].startswith("Without a keyframe: scene-001; it is drawn")
+
+
+def of(server: str, verdict: Verdict) -> Finding:
+    return Finding(check="x", verdict=verdict, what="w", remedy="r", server=server or UNSET)
+
+
+@pytest.mark.parametrize(
+    ("findings", "fails", "words"),
+    [
+        ([of("a", "ok"), of("b", "warn")], False, "nothing stops a run"),
+        ([of("a", "ok"), of("b", "fail")], False, "a run would do without b"),
+        ([of("a", "fail"), of("b", "fail")], True, "a run would fail"),
+        ([of("", "fail"), of("a", "ok"), of("b", "ok")], True, "a run would fail"),
+    ],
+)
+def test_one_server_that_will_not_do_stops_no_run(findings: list[Finding], fails: bool, words: str) -> None:
+    assert would_fail(findings) is fails
+    lines = last_line(findings).splitlines()
+    assert lines[-1].endswith(words)
+    assert [line.partition(":")[0] for line in lines[1:-1]] == ["a", "b"]
+
+
+def test_a_scene_whose_only_server_will_not_do_stops_a_run() -> None:
+    servers = (ServerPlan(url="http://a", name="a", tags=("24gb",)), ServerPlan(url="http://b", name="b"))
+    wants = replace(brief(1), server_tags=("24gb",))
+    assert without_server([wants], servers, [of("b", "fail")]) is None
+    lacking = without_server([brief(1), wants], servers, [of("a", "fail")])
+    assert lacking is not None and lacking.verdict == "fail" and "24gb" in lacking.what
+
+
+async def test_each_of_several_servers_is_examined(ward: Ward) -> None:
+    ward.server(name="here")
+    ward.sick(more_servers=(ServerPlan(url=CLOSED, name="gone"),), smoke=False)
+    await ward.examine()
+    assert {finding.server for finding in ward.of("server")} == {"here", "gone"}
+    assert [(finding.server, finding.verdict) for finding in ward.of("server")] == [("here", "ok"), ("gone", "fail")]
+    assert [finding.server for finding in ward.of("disk space")] == [UNSET] * len(ward.of("disk space"))
+    assert ward.of("nodes")[0].server == "here" and not would_fail(ward.findings)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anyio import to_thread
 from msgspec import Struct
+from msgspec.structs import replace
 
 from comfytui.clock import Clock
 from comfytui.engine.doctor import places, server
@@ -38,10 +39,11 @@ class Patient(Struct, frozen=True, kw_only=True):
     """What is examined: where a run would render, what it would render, and where it would keep it.
 
     ``scenes`` are those of a story, if one was named; ``llm`` is the language model, if one is set, which ``llm_skip``
-    leaves alone. Without ``smoke`` nothing is queued on the server.
+    leaves alone. Without ``smoke`` nothing is queued on the server. ``more_servers`` are examined as ``server`` is.
     """
 
     server: ServerPlan
+    more_servers: tuple[ServerPlan, ...] = ()
     workflow: Workflow | None
     scenes: tuple[SceneBrief, ...] = ()
     runs_dir: Path
@@ -57,18 +59,34 @@ async def examine(patient: Patient, clock: Clock, credentials: Credentials, tell
         _tell_all(tell, by_itself(patient.workflow))
     _tell_all(tell, await to_thread.run_sync(lambda: list(places.runs_folder(patient.runs_dir))))
     tell(await language_model(patient.llm, clock, skip=patient.llm_skip))
+    disks: dict[str, Finding] = {}
+    for plan in (patient.server, *patient.more_servers):
+        own = replace(patient, server=plan)
+        found = await _examine_server(own, clock, credentials.of(plan.name), _of_server(plan, tell))
+        disks |= {finding.what: finding for finding in found}
+    _tell_all(tell, disks.values() or await _room(patient, None))
+
+
+def _of_server(plan: ServerPlan, tell: Tell) -> Tell:
+    """Return a ``tell`` that adds the name of the server, where it has one."""
+    return (lambda finding: tell(replace(finding, server=plan.name))) if plan.name else tell
+
+
+async def _examine_server(patient: Patient, clock: Clock, credentials: Credentials, tell: Tell) -> list[Finding]:
+    """Tell what is found of ``patient.server``; return the room on its disk and that of the runs."""
     async with AsyncExitStack() as stack:
-        shelf: Shelf | None = None
         try:
             http = await stack.enter_async_context(_line(patient.server, clock, credentials))
             facts = await check_server(http)
         except Failure as failure:
             _tell_all(tell, _unreached(failure, patient.server))
-        else:
-            shelf = await _served(patient, http, facts, clock, tell)
-        output = shelf.output_dir if isinstance(shelf, EitherShelf) else None
-        found = await to_thread.run_sync(places.space, patient.workflow, patient.scenes, patient.runs_dir, output)
-        _tell_all(tell, found)
+            return []
+        return await _room(patient, await _served(patient, http, facts, clock, tell))
+
+
+async def _room(patient: Patient, shelf: Shelf | None) -> list[Finding]:
+    output = shelf.output_dir if isinstance(shelf, EitherShelf) else None
+    return await to_thread.run_sync(places.space, patient.workflow, patient.scenes, patient.runs_dir, output)
 
 
 @asynccontextmanager

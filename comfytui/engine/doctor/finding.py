@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from comfytui.errors import Failure
 
@@ -18,6 +18,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     what: str
     remedy: str = ""
+    server: str | UnsetType = UNSET
+    """The name of the server that it is about, where there are several."""
 
 
 Tell = Callable[[Finding], None]
