@@ -26,9 +26,9 @@ from comfytui.records.metadata import write_scene
 from comfytui.records.rundir import RunDir
 
 UNSENT = "stopped before its prompt was sent"
+SKIPPED = "skipped by a person: its prompt was never sent"
 IDLE_LOOK = 0.25
 """Seconds between two looks while one of several servers has nothing to do: a late one may be late without a word."""
-SKIPPED = "skipped by a person: its prompt was never sent"
 
 
 class Foreman:
@@ -62,16 +62,16 @@ class Foreman:
 
     def _next_submission(self, dispatch: Dispatch) -> Submission | None:
         """Return the attempt that is to be made now, if any."""
-        state, standing = self._hub.state, self._hub.standing
+        state, standing, capacity = self._hub.state, self._hub.standing, dispatch.capacity()
         if state.several:
-            due = pulled(state, standing, dispatch.capacity(), self._clock.now())
+            due = pulled(state, standing, capacity, self._clock.now())
         else:
-            due = submissions(state, self._plan.policy, standing)
+            due = submissions(state, sum(capacity.values()), standing)
         return next(iter(due), None)
 
     async def _balanced(self, dispatch: Dispatch) -> None:
-        """Let servers that are late give back what waits on them for one that is idle; return when all is to be looked
-        at again: at the next fact, and while one of several is idle also after a moment.
+        """Let slow servers give back what only waits there; return when all is to be looked at again: at the next fact,
+        and while one of several has nothing to do also after a moment.
         """
         state = self._hub.state
         lanes = lanes_of(state, dispatch.capacity(), self._hub.standing, self._clock.now()) if state.several else []
@@ -199,7 +199,7 @@ class Foreman:
             return "the run is completing its records; ask again in a moment"
         if self.stopped and not isinstance(command, c.Stop | c.ReadServerLog):
             return "the run is stopping"
-        if isinstance(command, c.ReadServerLog):
+        if isinstance(command, c.ReadServerLog):  # it changes nothing, so that asking is doing
             return self._dispatch.read_log(command.server) if self._dispatch else "the server is not reached yet"
         return refusal(self._hub.state, command)
 

@@ -55,20 +55,20 @@ class Settle(Struct, frozen=True, kw_only=True):
     skipped: bool = False
 
 
-def submissions(state: State, policy: QueuePolicy, standing: Standing | None = None) -> list[Submission]:
+def submissions(state: State, room: int, standing: Standing | None = None) -> list[Submission]:
     """Return the attempt to submit now, if any: scenes to try again first, then the story's order, or as people
     ordered them.
 
-    At most one prompt executes and ``policy.lookahead`` wait behind it, so that the server never idles between scenes
-    and other people's prompts still get their turn. Nothing is due while the queue is held, nor while a prompt is on
-    its way to the server: two POSTs at the same time may arrive in either order, and scenes render in the story's.
-    Nor while the server is away: scenes wait for it, until it has been waited for as long as it is to be.
-    ``standing`` is how the scenes of ``state`` stand, where that is known already. For a run of one server.
+    At most ``room`` prompts are on the server: one executes and the lookahead waits behind it, so that the server never
+    idles between scenes and other people's prompts still get their turn. Nothing is due while the queue is held, nor
+    while a prompt is on its way to the server: two POSTs at the same time may arrive in either order, and scenes render
+    in the story's. Nor while the server is away: scenes wait for it, until it has been waited for as long as it is to
+    be. ``standing`` is how the scenes of ``state`` stand, where that is known already. For a run of one server.
     """
     if state.run is None or state.run.held or (state.server.away_since is not None and not state.server.lost):
         return []
     standing = standing or Standing(state.scenes)
-    if standing.count("planned") or standing.count("queued", "executing") > policy.lookahead:
+    if standing.count("planned") or standing.count("queued", "executing") >= room:
         return []
     return [_submission(scene) for scene in first_of(state, standing.candidates())]
 
@@ -76,7 +76,7 @@ def submissions(state: State, policy: QueuePolicy, standing: Standing | None = N
 def pulled(state: State, standing: Standing, capacity: Capacity, now: datetime) -> list[Submission]:
     """Return the next attempt that one of several servers takes, if any: whoever is free, as ``lanes`` has it.
 
-    A scene that every server able to render it is lost to goes to the first of those, where it ends as lost.
+    A scene for which only servers are left that were given up goes to the first of these, where it ends as lost.
     """
     if state.run is None or state.run.held:
         return []

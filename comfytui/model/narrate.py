@@ -117,6 +117,8 @@ def _server(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
             return "warning", f"{event.what} {_waiting(event.wait)} [{event.code}]", None
         case e.ServerAway():
             return "warning", f"{away_words(event.away, event.next_try, event.wait).capitalize()}", None
+        case e.ServerGivenUp(away=away) if away < 1:
+            return None  # why it is left out was just told
         case e.ServerGivenUp():
             return "error", f"The server has been away for {spelled(event.away)}: not waited for any more", None
         case e.ServerBack():

@@ -26,7 +26,7 @@ class Queue:
         self._cancelled: set[str] = set()
 
     def capacity(self) -> Mapping[str, int]:
-        return {"": 2}
+        return {"": 3}
 
     async def submit(self, scene_id: str, client: Client, *, taken_over: bool = False) -> None:
         scene = self._hub.state.scene(scene_id)
@@ -77,7 +77,7 @@ async def test_a_queue_can_stand_behind_the_foreman(stage: Stage) -> None:
     dispatch: Dispatch = queue
 
     async def give_up() -> None:
-        await anyio.sleep(3.0)
+        await anyio.sleep(1.0)
         foreman.command(c.Cancel(id="1", scenes=("scene-003",)))
         foreman.command(c.ReadServerLog(id="2"))
 
@@ -90,5 +90,5 @@ async def test_a_queue_can_stand_behind_the_foreman(stage: Stage) -> None:
             await foreman.work(dispatch)
             tasks.cancel_scope.cancel()
     assert [scene.phase for scene in hub.state.scenes] == ["done", "done", "cancelled", "done"]
-    assert queue.asked == [("scene-003", "give_up")] and queue.most == 2
+    assert queue.asked == [("scene-003", "give_up")] and queue.most == 3
     assert answers == ["", "a queue has no log"]

@@ -121,8 +121,8 @@ class Run(RuleBasedStateMachine):
 
     @rule()
     def plan(self) -> None:
-        found = submissions(self.state, self.policy, self.standing)
-        assert found == submissions(self.state, self.policy)
+        found = submissions(self.state, 1 + self.policy.lookahead, self.standing)
+        assert found == submissions(self.state, 1 + self.policy.lookahead)
         for due in found:
             self.tell(
                 e.AttemptPlanned(

@@ -70,7 +70,7 @@ def state(*phases: str, held: bool = False, **of_scene: Scene) -> State:
 
 
 def due(now: State, policy: QueuePolicy = POLICY) -> list[str]:
-    return [submission.scene for submission in submissions(now, policy)]
+    return [submission.scene for submission in submissions(now, 1 + policy.lookahead)]
 
 
 # --- what to submit ----------------------------------------------------------------------------------------------
@@ -105,14 +105,16 @@ def test_one_prompt_executes_and_a_few_wait_behind_it(
 def test_retries_go_before_scenes_that_were_never_tried() -> None:
     again = scene(attempt(frames=3), number=3, phase="waiting", next_reason="frame count below floor (3/5)")
     now = state("waiting", "waiting", "waiting", s3=again)
-    assert submissions(now, POLICY) == [
+    assert submissions(now, 1 + POLICY.lookahead) == [
         Submission(scene="scene-003", attempt=2, reason="frame count below floor (3/5)")
     ]
 
 
 def test_the_first_attempt_has_no_reason() -> None:
     fresh = scene(number=1, phase="waiting", next_reason="left over")
-    assert submissions(state("waiting", s1=fresh), POLICY) == [Submission(scene="scene-001", attempt=1, reason="")]
+    assert submissions(state("waiting", s1=fresh), 1 + POLICY.lookahead) == [
+        Submission(scene="scene-001", attempt=1, reason="")
+    ]
 
 
 def test_a_held_queue_and_a_run_that_is_not_open_submit_nothing() -> None:
