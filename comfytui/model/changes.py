@@ -1,11 +1,9 @@
 """Which parts of a long sequence changed: a look at each, none into them, for an unchanged part is the same object."""
 
 from collections.abc import Sequence
-from itertools import compress, count
-from operator import is_not
 from typing import Any
 
-from comfytui.model.paged import Paged
+from comfytui.model.paged import Paged, different
 
 
 def changed_places(before: Sequence[Any], after: Sequence[Any]) -> Sequence[int]:
@@ -14,4 +12,4 @@ def changed_places(before: Sequence[Any], after: Sequence[Any]) -> Sequence[int]
         return range(len(after))
     if isinstance(before, Paged) and isinstance(after, Paged):
         return after.changed_since(before)
-    return list(compress(count(), map(is_not, before, after)))
+    return list(different(before, after))

@@ -52,7 +52,7 @@ def sorted_lines(text: str, scenes: Iterable[str]) -> Summary:
     """Return the lines of ``text`` by what they tell of; ``scenes`` are the ids that are known."""
     known = set(scenes)
     summary = Summary([], {}, {}, [])
-    for line in text.removesuffix("\n").split("\n"):
+    for line in _each(text.removesuffix("\n")):
         stamped = _STAMPED.fullmatch(line)
         if stamped is None:
             summary.bare.append(line)
@@ -65,6 +65,15 @@ def sorted_lines(text: str, scenes: Iterable[str]) -> Summary:
         else:
             summary.run.append(told)
     return summary
+
+
+def _each(text: str) -> Iterator[str]:
+    """Yield the lines of ``text`` one by one: all of them at once would weigh as much again as a long summary."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _id_in(text: str, start: int, end: str, known: set[str]) -> str | None:
