@@ -1,14 +1,25 @@
 """Which frames an attempt wants, under which names, and when a file that proves nothing counts as finished."""
 
-from pathlib import PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfytui.engine.attempt.voice import AttemptVoice
+from comfytui.engine.frames.collecting import FrameCollector
 from comfytui.engine.frames.rest import Rest
-from comfytui.engine.frames.shelves import on_disk, together, wanted_of
+from comfytui.engine.frames.shelves import Brought, Wanted, on_disk, together, wanted_of
+from comfytui.engine.hub import Hub, Unrecorded
+from comfytui.model.policy import QueuePolicy
+from comfytui.model.state import Attempt
 from comfytui.sources.comfy.wire import OutputFile
+from comfytui.sources.frames.collect import Accept, Uncollected
+from comfytui.sources.frames.folder import FrameSeen
+from tests.sources.driven_clock import DrivenClock
 
 
 def file(name: str, subfolder: str = "", kind: str = "output") -> OutputFile:
@@ -142,3 +153,47 @@ def test_files_rest_each_for_itself() -> None:
     assert not rest.seen("b.bmp", 1, 1.5)
     assert rest.seen("a.bmp", 1, 2.0)
     assert not rest.seen("b.bmp", 1, 2.0)
+
+
+# --- while it executes -----------------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """Gives no frame, and remembers for which it was asked."""
+
+    via: Literal["disk"] = "disk"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Brought | Uncollected:
+        self.asked.append(wanted.name)
+        return Uncollected(name=wanted.name, reason="missing", why="it is not there")
+
+    async def stamp(self, wanted: Wanted) -> tuple[int, int] | None:
+        return None
+
+    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+        return []
+
+
+async def test_a_frame_is_taken_once_the_next_is_begun_and_not_before(tmp_path: Path) -> None:
+    clock, shelf = DrivenClock(), Shelf()  # a clock that stands still: nothing comes to rest by itself
+    hub = Hub("", clock, Unrecorded())
+    attempt = Attempt(number=1, prompt_id="p", prefix="x/s-a1", seed=1, planned_at=clock.now())
+    collector = FrameCollector(
+        AttemptVoice(hub, "s", attempt), prefix="x/s-a1", floor=1, target=tmp_path, shelf=shelf, hub=hub, clock=clock,
+        policy=QueuePolicy(),
+    )  # fmt: skip
+
+    def lands(number: int) -> None:
+        path = tmp_path / f"s-a1_{number:05}_.png"
+        collector.observe(FrameSeen(path=path, name=path.name, bytes=9, mtime_ns=1, change="added"))
+
+    for number in (2, 1, 1, 3):  # events of one moment come in any order
+        lands(number)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(collector.follow)
+        await clock.somebody_sleeps()  # until the third one is at rest
+        tasks.cancel_scope.cancel()
+    assert sorted(shelf.asked) == ["s-a1_00001_.png", "s-a1_00002_.png"]
