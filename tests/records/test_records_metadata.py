@@ -1,5 +1,6 @@
 """The metadata: one attempt's figures a scene, pieces that heal, the same JSON whole as in pieces."""
 
+import errno
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -246,3 +247,22 @@ def test_the_best_attempt(attempts: list[Attempt], best: int) -> None:
 def test_of_no_attempts_none_is_the_best() -> None:
     with pytest.raises(ValueError, match="empty"):
         best_attempt([])
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_scenes_history_is_its_attempts_file_or_a_copy_where_a_disk_has_no_links(
+    good_run: Script, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    run = good_run.run
+    kept, saved = run.history("scene-002"), run.attempt_history("scene-002", 2)
+    kept.unlink()
+    kept.write_bytes(b"torn")
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    for _ in range(2):  # the second time there is nothing to do
+        write_scene(run, good_run.state, "scene-002")
+        assert kept.read_bytes() == saved.read_bytes() == b'{"id": {"status": 2}}'
+        assert kept.samefile(saved) == links
