@@ -48,9 +48,19 @@ def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], s
     face = chosen_face(flags)
     if not face.headless:
         prepare_dashboard(settings)
+    clock = system_clock()
+    run, plan = _planned(take_order, settings, face, clock)
+    if face.headless:
+        return in_lines(run, plan, face, clock, "run")
+    return in_dashboard(run, face, settings, clock, "run")
+
+
+def _planned(
+    take_order: Callable[[Settings], Order], settings: Settings, face: Face, clock: Clock
+) -> tuple[RunDir, RunPlan]:
+    """Return a new run folder with its plan in it. The order, a whole story, is let go of."""
     order = take_order(settings)
     headers_of(os.environ)  # so that unusable ones are told here, not in the log of a runner
-    clock = system_clock()
     run = create_run(settings.runs_dir, clock)
     order = with_keyframes(order, run.drawn_keyframes)
     plan = make_plan(
@@ -62,9 +72,7 @@ def _render(take_order: Callable[[Settings], Order], flags: Mapping[str, Any], s
         mark=os.urandom(4).hex(),
     )
     write_plan(run, plan, order.story_file)
-    if face.headless:
-        return in_lines(run, plan, face, clock, "run")
-    return in_dashboard(run, face, settings, clock, "run")
+    return run, plan
 
 
 def in_lines(run: RunDir, plan: RunPlan, face: Face, clock: Clock, reason: Reason) -> int:

@@ -7,6 +7,7 @@ rendering does; an unchanged scene is the same object, so those that changed are
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 
 from comfytui.model.changes import changed_places
 from comfytui.model.state import Scene, ScenePhase
@@ -31,6 +32,26 @@ class LaneStanding:
     def count(self, *phases: ScenePhase) -> int:
         """Return how many scenes are in one of ``phases``."""
         return sum(self.phases[phase] for phase in phases)
+
+
+class Places(set[int]):
+    """Places in the story, of which the least is found without a look at all the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rising: list[int] = []
+        """A heap of all of them, and of some that are not among them any more."""
+
+    def add(self, place: int) -> None:
+        """Put ``place`` among them."""
+        super().add(place)
+        heappush(self._rising, place)
+
+    def least(self) -> int | None:
+        """Return the least of them, ``None`` when there is none."""
+        while self._rising and self._rising[0] not in self:
+            heappop(self._rising)
+        return self._rising[0] if self._rising else None
 
 
 class Standing:
@@ -94,18 +115,17 @@ class Standing:
         The first one that nobody touched, and all that were tried before or moved by people; with ``tags`` of those
         that a server with them can render.
         """
-        first = [
-            min(places) for wanted, places in self._untouched.items() if places and (tags is None or wanted <= tags)
-        ]
-        special = (place for place in self._special if tags is None or tags_of(self._scenes[place]) <= tags)
-        return sorted({*special, *([min(first)] if first else ())})
+        fitting = (places for wanted, places in self._untouched.items() if tags is None or wanted <= tags)
+        first = min((least for places in fitting if (least := places.least()) is not None), default=None)
+        special = {place for place in self._special if tags is None or tags_of(self._scenes[place]) <= tags}
+        return sorted(special if first is None else {*special, first})
 
     def _start_anew(self, scenes: Sequence[Scene]) -> None:
         self._scenes = scenes
         self._phases: Counter[ScenePhase] = Counter()
         self._lanes: defaultdict[str, LaneStanding] = defaultdict(LaneStanding)
         self._open: set[int] = set()
-        self._untouched: dict[Tags, set[int]] = {}
+        self._untouched: dict[Tags, Places] = {}
         self._special: set[int] = set()
         self._given_up: set[int] = set()
         self._durations: list[float] = []
@@ -149,7 +169,7 @@ class Standing:
         if scene.given_up is not None:
             return self._given_up
         if scene.turn is None and not scene.attempts:
-            return self._untouched.setdefault(tags_of(scene), set())
+            return self._untouched.setdefault(tags_of(scene), Places())
         return self._special
 
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import anyio.to_thread
+
 from comfytui.errors import Failure
 from comfytui.model.commands import AnyCommand
 from comfytui.model.envelope import Envelope
@@ -31,7 +33,8 @@ async def metrics_served(port: int | None, state: Callable[[], State]) -> AsyncI
     async def answer(request: web.Request) -> web.Response:
         if request.host.rsplit(":", 1)[0] not in LOCAL_NAMES:
             raise web.HTTPForbidden(text="Metrics are for this machine.\n")
-        return web.Response(body=openmetrics(state()).encode(), headers={"Content-Type": CONTENT_TYPE})
+        told = await anyio.to_thread.run_sync(openmetrics, state())  # a long story has much to tell
+        return web.Response(body=told.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     app = web.Application()
     app.router.add_get("/metrics", answer)

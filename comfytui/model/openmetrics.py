@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from comfytui.model.state import Attempt, Scene, ScenePhase, Server, State
+from comfytui.model.state import ScenePhase, Server, State
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -79,31 +79,30 @@ def _scenes(state: State) -> Iterator[Family]:
     phases = Counter(scene.phase for scene in scenes)
     by_phase = tuple(({"phase": phase}, float(phases[phase])) for phase in get_args(ScenePhase))
     yield _gauge("scenes", "Scenes by what becomes of them.", by_phase)
-    attempts = [attempt for scene in scenes for attempt in scene.attempts]
-    yield Family(name="attempts", kind="counter", help="Attempts begun.", samples=(({}, float(len(attempts))),))
+    begun, proven, ends, durations = 0, 0, Counter[str](), list[tuple[Labels, float]]()
+    for scene in scenes:  # one at a time: those of scenes that are over are unpacked for it
+        attempts = tuple(scene.attempts)
+        begun += len(attempts)
+        proven += sum(attempt.proven for attempt in attempts)
+        ends.update(attempt.status for attempt in attempts if attempt.phase == "ended" and attempt.status)
+        chosen = scene.chosen if scene.over else None
+        if chosen is not None and chosen.telemetry is not None:
+            durations.append(({"scene": scene.id}, chosen.telemetry.duration_seconds))
+    yield Family(name="attempts", kind="counter", help="Attempts begun.", samples=(({}, float(begun)),))
     requeues = float(sum(max(0, len(scene.attempts) - 1) for scene in scenes))
     yield Family(name="requeues", kind="counter", help="Attempts beyond a scene's first.", samples=(({}, requeues),))
-    ends = Counter(attempt.status for attempt in attempts if attempt.phase == "ended" and attempt.status)
     yield Family(
         name="attempts_ended", kind="counter", help="Attempts that ended, by verdict.",
         samples=tuple(({"status": status}, float(count)) for status, count in sorted(ends.items())),
     )  # fmt: skip
-    proven = float(sum(attempt.proven for attempt in attempts))
-    yield Family(name="frames_proven", kind="counter", help="Frames proven whole.", samples=(({}, proven),))
+    yield Family(name="frames_proven", kind="counter", help="Frames proven whole.", samples=(({}, float(proven)),))
     yield _gauge("scene_frames", "Proven frames of each scene.", [({"scene": s.id}, float(s.frames)) for s in scenes])
     over = [scene for scene in scenes if scene.over]
     yield _gauge(
         "scene_well", "1: the scene succeeded and met its floor; 0: not.",
         [({"scene": scene.id}, float(scene.success and scene.meets_floor)) for scene in over],
     )  # fmt: skip
-    yield _gauge("scene_duration", "Duration of the attempt that counts.", list(_durations(over)), "seconds")
-
-
-def _durations(scenes: Iterable[Scene]) -> Iterator[tuple[Labels, float]]:
-    for scene in scenes:
-        chosen: Attempt | None = scene.chosen
-        if chosen is not None and chosen.telemetry is not None:
-            yield {"scene": scene.id}, chosen.telemetry.duration_seconds
+    yield _gauge("scene_duration", "Duration of the attempt that counts.", durations, "seconds")
 
 
 def _server(state: State) -> Iterator[Family]:

@@ -119,10 +119,11 @@ class SummaryWriter:
     def __init__(self, run: RunDir) -> None:
         """Raises ``Failure`` ``run.unwritable`` or ``journal.unreadable``."""
         self._run = run
-        self._told: set[tuple[str, ...]] = set()
+        self._told: set[int] = set()
+        """The hashes of the sections that were written: a long story has many, and their names are long."""
         self._superseded = False
         if run.journal.exists():
-            self._told = {key for envelope in journal.read(run.journal) if (key := section(envelope.event))}
+            self._told = {hash(key) for envelope in journal.read(run.journal) if (key := section(envelope.event))}
             self.rebuild()
 
     def take(self, envelope: Envelope, state: State) -> None:
@@ -133,9 +134,9 @@ class SummaryWriter:
         if not envelope.is_fact:
             return
         key = section(envelope.event)
-        self._superseded |= key in self._told
         if key is not None:
-            self._told.add(key)
+            self._superseded |= hash(key) in self._told
+            self._told.add(hash(key))
         if key == (CLOSING,) and self._superseded:
             self.rebuild()
         elif added := _bytes(lines(envelope, state)):

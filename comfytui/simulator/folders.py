@@ -5,6 +5,7 @@ Every function here touches the disk and is called in a worker thread.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,7 +78,8 @@ def frame_names(prefix: str, base: Path, size: tuple[int, int], now: float) -> F
         )
     folder.mkdir(parents=True, exist_ok=True)
     subfolder = "" if inner.parent == Path() else str(inner.parent)
-    numbers = [_number(path.name, inner.name) for path in folder.iterdir()]
+    ours = inner.name.lower()  # of thousands of files nearly all are passed by their first letters
+    numbers = [_number(name, inner.name) for name in os.listdir(folder) if name.lower().startswith(ours)]  # noqa: PTH208
     return FrameNames(folder, inner.name, max(numbers, default=0) + 1, subfolder)
 
 

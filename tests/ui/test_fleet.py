@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from comfytui.model import commands as c
 from comfytui.model import events as e
 from tests.ui import script
 from tests.ui.stage import COMPACT, NORMAL, SIZES, WIDE, stage
@@ -47,8 +48,68 @@ async def test_two_that_answer_need_no_warning() -> None:
 async def test_the_run_is_disconnected_once_none_answers() -> None:
     night = script.several(2)
     for name in ("gpu-a", "gpu-b"):
-        assert night.items
         gone = e.ServerAway(server=name, code="server.lost", what="It went away.", remedy="Wait.", away=0, next_try=1)
         night.tell(gone)
     async with stage(night, WIDE) as shown:
         assert "DISCONNECTED" in shown.text() and "0/2 servers" in shown.text()
+
+
+async def test_the_queue_names_the_server_of_each_scene_and_finds_and_sorts_by_it() -> None:
+    async with stage(script.several(4), NORMAL) as shown:
+        assert "scene-008  gpu-b" in shown.line("scene-008")
+        assert "On gpu-b for others: 1 prompt, only shown here" in "\n".join(
+            "".join(text for text, _ in line) for line in shown.app.deck.scenes.picture.lines
+        )
+        shown.app.deck.scenes.filter("server:gpu-b")
+        assert [shown.app.mailbox.state.scenes[place].id[-1] for place in shown.app.deck.scenes._shown] == list("148")
+        shown.app.deck.scenes.filter("")
+        await shown.press(*"sssssss")
+        assert "by server" in shown.text()
+        assert [shown.app.mailbox.state.scenes[place].id[-1] for place in shown.app.deck.scenes._shown][:8] == list(
+            "36791482"
+        )
+
+
+async def test_where_there_is_no_room_for_a_column_what_waits_there_names_its_server() -> None:
+    async with stage(script.several(4), COMPACT) as shown:
+        assert "on gpu-a" in shown.line("scene-009")
+
+
+async def test_the_scene_screen_names_the_server_of_each_attempt() -> None:
+    async with stage(script.several(2), WIDE) as shown:
+        await shown.press("enter")
+        assert "gpu-a" in shown.line("server  ")
+
+
+@pytest.mark.parametrize(("count", "size", "keys"), [(2, "80x24", "3z"), (9, "60x15", "3")])
+async def test_gpus(count: int, size: str, keys: str, same_picture: Same) -> None:
+    async with stage(script.several(count), SIZES[size]) as shown:
+        await shown.press(*keys)
+        same_picture(shown)
+
+
+async def test_a_device_whose_server_is_silent_shows_no_figure_of_now() -> None:
+    night = script.several(2)
+    night.wait(20).gpu(50, 9, server="gpu-a")
+    async with stage(night, NORMAL) as shown:
+        await shown.press("3", "z")
+        lines = shown.text().splitlines()
+        loads = [line for line in lines if "load  " in line]
+        assert loads[0].rstrip(" │").endswith("50 %") and loads[1].rstrip(" │").endswith("n/a")
+
+
+async def test_the_log_is_that_of_the_chosen_server_and_the_next_one_is_a_key_away(same_picture: Same) -> None:
+    night = script.several(4)
+    async with stage(night, NORMAL) as shown:
+        await shown.press("4", "j", "j", "enter")
+        assert "Server log of gpu-c" in shown.text() and "It is away: The server at http://gpu-c:8188" in shown.text()
+        await shown.press("left")
+        sent = [command for command in shown.feed.sent if isinstance(command, c.ReadServerLog)]
+        assert [command.server for command in sent] == ["gpu-c", "gpu-b"]
+        night.items.clear()
+        night.tell(e.ServerLog(lines=("another's",), server="gpu-a")).tell(
+            e.ServerLog(lines=("got prompt",), server="gpu-b")
+        )
+        await shown.tell(night.items)
+        same_picture(shown)
+        assert "got prompt" in shown.text() and "another's" not in shown.text()

@@ -12,7 +12,9 @@ from msgspec import structs
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
+from textual._compositor import LayoutUpdate
 from textual.app import App
+from textual.driver import Driver
 from textual.geometry import Region
 from textual.widget import Widget
 
@@ -79,6 +81,27 @@ async def test_a_second_repaints_the_clock_and_the_executing_row_only(monkeypatc
         assert set(asked) <= {"header", "scenes", "frames"}
         assert sum(region.area for region in asked["header"]) <= 2
         assert sum(region.area for region in asked["scenes"]) <= 2
+
+
+async def test_time_that_goes_by_waits_for_the_figures_where_the_screen_is_fresh() -> None:
+    async with stage(script.running(), WIDE, clock_every=1000.0, samples_every=600.0) as shown:
+        shown.app.paint()
+        await shown.clock.sleep(400)
+        shown.app._tick()
+        assert shown.app._due is not None
+        assert shown.app._due[0] == shown.app._painted_at + 600
+        shown.app.paint()
+        await shown.clock.sleep(500)
+        shown.app._tick()
+        assert shown.app._due is None
+        assert shown.app._painted_at == shown.clock.monotonic()
+
+
+async def test_what_was_still_to_be_painted_on_leaving_is_let_go() -> None:
+    async with stage(script.running(), COMPACT) as shown:
+        app = shown.app
+    app.paint()
+    assert not app.screen_stack
 
 
 async def test_another_pane_repaints_no_more_than_two_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +189,17 @@ async def test_where_the_queue_is_crowded_a_whole_screen_waits_too(
         assert written != []
 
 
+async def test_the_whole_screen_is_drawn_when_a_shell_had_the_terminal_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage(script.running(), NORMAL) as shown:
+        written: list[object] = []
+        monkeypatch.setattr(App, "_display", lambda _app, _screen, drawn: written.append(drawn) if drawn else None)
+        shown.app.post_message(Driver.SignalResume())
+        await shown.settle()
+        assert [type(drawn) for drawn in written] == [LayoutUpdate], "once, and nothing twice"
+
+
 async def test_what_lies_beneath_a_question_rests_and_catches_up() -> None:
     night = script.running()
     async with stage(night, NORMAL) as shown:
@@ -203,7 +237,7 @@ async def test_a_journal_is_folded_without_painting_it_row_by_row(monkeypatch: p
     night = script.thousand()
     night.items = [item for item in night.items if not isinstance(item, CaughtUp)]
     paints = 0
-    async with stage(script.empty(), WIDE) as shown:
+    async with stage(script.empty(), WIDE, clock_every=1000.0) as shown:  # on a slow machine the clock would paint too
         paint = type(shown.app).paint
 
         def counted(self: object, force: bool = False) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import anyio
+import anyio.abc
 from anyio import to_thread
 from msgspec.structs import replace
 
@@ -152,18 +153,24 @@ class FrameCollector:
 
     async def _look(self, reported: list[Wanted]) -> list[Wanted]:
         """Try to take everything not yet taken; return what is still lacking. What may never be read is refused."""
-        others = await self._shelf.unreported(self._prefix, reported) if self._stem else []
-        self._wanted = {w.name: w for w in together(reported, others)}
+        self._wanted = {}
         lacking: list[Wanted] = []
 
         async def attend(wanted: Wanted) -> None:
             if not await self._settled_copy(wanted) and not await self._take(wanted):
                 lacking.append(wanted)
 
+        def begin(tasks: anyio.abc.TaskGroup, wanted: Wanted) -> None:
+            self._wanted[wanted.name] = wanted
+            if wanted.name not in self._unsafe:
+                tasks.start_soon(attend, wanted)
+
         async with anyio.create_task_group() as tasks:
-            for wanted in self._wanted.values():
-                if wanted.name not in self._unsafe:
-                    tasks.start_soon(attend, wanted)
+            for wanted in reported:
+                begin(tasks, wanted)
+            others = await self._shelf.unreported(self._prefix, reported) if self._stem else []
+            for wanted in together(reported, others)[len(reported) :]:
+                begin(tasks, wanted)
         unsafe = [wanted for wanted in lacking if self._failed[wanted.name].reason == "unsafe"]
         for wanted in unsafe:
             self._unsafe.add(wanted.name)

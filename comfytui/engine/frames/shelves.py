@@ -3,6 +3,7 @@
 Both hand a frame over into the run folder whole or not at all, hashed and proven on the way.
 """
 
+import os
 import re
 from collections.abc import Sequence, Set
 from pathlib import Path, PurePath
@@ -239,7 +240,9 @@ def _stamped(source: Path, target: Path, accept: Accept) -> tuple[Stamp | None, 
 
 
 def _names_in(folder: Path, stem: str) -> list[str]:
+    """Return the files of ``stem`` in ``folder``, which holds the frames of all scenes: most names are only passed."""
     try:
-        return [entry.name for entry in folder.iterdir() if belongs(entry.name, stem) and entry.is_file()]
+        names = [name for name in os.listdir(folder) if name.startswith(stem)]  # noqa: PTH208
+        return [name for name in names if belongs(name, stem) and (folder / name).is_file()]
     except OSError:
         return []

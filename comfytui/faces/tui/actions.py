@@ -51,12 +51,16 @@ class Actions:
         self.app.push_screen(PictureScreen(self.app.options.gallery, row.scene, row.attempt, row.name))
 
     def server_log(self) -> None:
-        """Show the end of the server's log, which is read anew."""
+        """Show the end of the (selected) server's log, which is read anew."""
         from comfytui.faces.tui.screens.server_log import ServerLogScreen
 
-        if not isinstance(self.app.screen, ServerLogScreen):
-            self.app.push_screen(ServerLogScreen(self.app.mailbox.state.server_log))
-        self.app.send(lambda ticket: commands.ReadServerLog(id=ticket), changes=False)
+        there = self.app.screen
+        sheet = there if isinstance(there, ServerLogScreen) else None
+        if sheet is None:
+            sheet = ServerLogScreen(self.app.view(), self.app.deck.health.selected)
+            self.app.push_screen(sheet)
+        name = sheet.server
+        self.app.send(lambda ticket: commands.ReadServerLog(id=ticket, server=name), changes=False)
 
     def answered(self, answer: CommandAnswered) -> None:
         """Say what became of a command that was sent from here."""

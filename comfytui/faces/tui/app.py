@@ -61,14 +61,12 @@ class Dashboard(ThemedApp[Leaving]):
         self.outside = Outside(self.options.calls, self._to_terminal)
         self.paths: list[str] = []
         """The paths that a person asked for, to be printed on leaving."""
-        self.paused = False
+        self.paused, self._begun, self._painted_at = False, False, 0.0
         self.leaving: Leaving | None = None
         self.deck = DeckScreen()
         self._run_name = self.options.title.partition(" ")[2]
         self._known = Known()
         self._due: tuple[float, Timer] | None = None
-        self._painted_at = 0.0
-        self._begun = False
         self._said: tuple[Message, Timer] | None = None
         self.sent: set[str] = set()
         self.set_keymap(dict(self.options.keymap))
@@ -148,9 +146,10 @@ class Dashboard(ThemedApp[Leaving]):
 
     def _tick(self) -> None:
         """Let time pass on the screen: with each beat while the run goes on, each half minute when it rests."""
-        resting = self.clock.monotonic() - self._painted_at >= 30
-        if self.replay is None and (self.view().running or resting):
-            self.paint()
+        since = self.clock.monotonic() - self._painted_at
+        if self.replay is None and (self.view().running or since >= 30):
+            fresh = since < self.options.clock_every / 2  # then time is painted with the next figures
+            self._schedule("sample") if fresh else self.paint()
 
     @property
     def replay(self) -> ReplayMailbox | None:
@@ -177,6 +176,8 @@ class Dashboard(ThemedApp[Leaving]):
         if self._due is not None:
             self._due[1].stop()
             self._due = None
+        if not self.is_running:  # it is leaving, and its screens are gone
+            return
         self._painted_at = self.clock.monotonic()
         view = self.view()
         if (force or not self.paused) and isinstance(self.screen, Viewing):

@@ -112,7 +112,7 @@ KEYS: tuple[Key, ...] = (
         "app.order('earlier')", "scenes", True),
     Key("filter", "slash", "Filter", "Show only matching scenes: words, state:failed, -prompt:rain, exit:maxWait.",
         "screen.filter", "scenes", shown="/"),
-    Key("sort", "s", "Sort", "Sort by the next of story, turn, state, time, frames, VRAM, tries.",
+    Key("sort", "s", "Sort", "Sort by the next of story, turn, state, time, frames, VRAM, tries, server.",
         "screen.queue('sort')", "scenes"),
     Key("turn_round", "S", "Reverse", "Sort the other way round.", "screen.queue('turn_round')", "scenes"),
     Key("follow", "t", "Follow", "Keep the executing scene selected.", "screen.follow", "scenes"),
@@ -143,6 +143,10 @@ KEYS: tuple[Key, ...] = (
     # --- the server's log ------------------------------------------------------------------------------------
     Key("read_again", "f5", "Read again", "Read the end of the server's log once more.", "app.server_log",
         "server_log", palette=False),
+    Key("server_before", "left", "Server", "Of several servers, read the log of the one before.", "next_server(-1)",
+        "server_log", shown="←", palette=False),
+    Key("server_after", "right", "Server", "Of several servers, read the log of the next one.", "next_server(1)",
+        "server_log", shown="→", palette=False),
     # --- past runs -------------------------------------------------------------------------------------------
     Key("run_open", "enter", "Open", "Open the run as a replay; esc comes back here.", "open", "runs", palette=False),
     Key("run_mark", "space", "Mark", "Mark the run, to compare another with it.", "mark", "runs", palette=False),

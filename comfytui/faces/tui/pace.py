@@ -8,6 +8,7 @@ terminal has yet to answer: what changes meanwhile is drawn once, as it stands t
 import sys
 from typing import Any, TypeVar
 
+from textual import on
 from textual.app import App
 from textual.driver import Driver
 from textual.screen import Screen
@@ -59,6 +60,11 @@ class PacedApp(App[Result]):
 
             return AskingDriver
         return chosen
+
+    @on(Driver.SignalResume)
+    def _draw_anew(self) -> None:
+        """Draw the whole screen: a shell had the terminal meanwhile (``SIGTSTP``, then ``fg``)."""
+        self.screen.refresh(layout=True)
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Draw ``renderable`` and ask behind it when that is due, or remember that the screen is owed."""

@@ -3,7 +3,8 @@
 The event queue of a kernel may overflow, and ``watchfiles`` may drop an event that arrives in the instant in which it
 hands others over. What events missed is found by going through the whole folder, again and again: first the names
 nobody told of, then the files that are known. That goes slowly, so that no frame waits for it and an idle folder costs
-next to nothing: a folder of 1,000 files is gone through every two seconds, one of 100,000 in less than a minute.
+next to nothing: a folder of 1,000 files is gone through every few seconds, one of 100,000 in a minute or two, and
+where looking takes longer than usual (a slow disk, a busy machine) accordingly later.
 """
 
 from collections.abc import Collection, Iterator

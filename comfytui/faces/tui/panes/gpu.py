@@ -4,6 +4,7 @@ Under them stand the attempts of that time, and what each device leaks from scen
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from comfytui.faces.tui.panes.figures import age
 from comfytui.faces.tui.panes.gpu_past import GpuPast, timeline
@@ -11,16 +12,17 @@ from comfytui.faces.tui.panes.line import BLANK, Line, clip, left, right, safe, 
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.panes.sparkline import axis, buckets, sparkline
+from comfytui.faces.tui.themes import Glyphs
 from comfytui.faces.tui.view import View
 from comfytui.model.events import GpuFigures
-from comfytui.model.state import GpuMoment
+from comfytui.model.state import GpuMoment, Server, State
 from comfytui.model.trend import words
 
 SPAN = 120.0
 """Seconds that the sparklines show."""
 
-LABEL, FIGURE, PEAK = 6, 7, 15
-"""Cells left of a sparkline, right of it, and right of it where the peak stands there too."""
+LABEL, FIGURE, PEAK, NAME = 6, 7, 15, 14
+"""Cells left of a sparkline, right of it, right of it where the peak stands there too; and of a server in one line."""
 
 TALLEST = 10
 """Lines that a sparkline takes at most."""
@@ -43,49 +45,95 @@ class GpuPane(Pane):
 
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of all devices."""
-        source = view.state.gpu_source
+        told = {server.gpu_source for server, _ in _with_devices(view.state)} or {view.state.gpu_source}
+        source = told.pop() if len(told) == 1 else None
         note: Line = ((f" {source} ", "dim"),) if source and source != "none" else BLANK
-        leaking = any(self.past.leak_of(view.state.server.url, device.index) for device in _devices(view))
-        note = ((" VRAM leaks ", "warn"),) if leaking else note
+        note = ((" VRAM leaks ", "warn"),) if self._leaks(view) else note
         return Picture(lines=lines(view, self.past, width, height), note=note)
 
     def wish(self, view: View) -> int:
         """Return how many lines all devices would take."""
-        devices = _devices(view)
-        leaks = sum(2 for device in devices if self.past.leak_of(view.state.server.url, device.index))
-        return 8 * len(devices) + bool(view.state.scenes) + leaks if devices else 2
+        groups = _with_devices(view.state)
+        if not groups:
+            return 2
+        count = sum(len(devices) for _, devices in groups)
+        marks = bool(view.state.scenes) * len(groups)
+        return (4 * count + 1 if view.state.several else 8 * count) + marks + 2 * self._leaks(view)
+
+    def _leaks(self, view: View) -> int:
+        """Return how many devices leak."""
+        return sum(
+            self.past.leak_of(server.url, device.index) is not None
+            for server, devices in _with_devices(view.state)
+            for device in devices
+        )
 
 
-def _devices(view: View) -> tuple[GpuFigures, ...]:
-    return view.state.gpu[-1].devices if view.state.gpu else ()
+def _with_devices(state: State) -> list[tuple[Server, tuple[GpuFigures, ...]]]:
+    """Return the servers that told of devices, each with their newest figures."""
+    return [(server, server.gpu[-1].devices) for server in state.servers if server.gpu and server.gpu[-1].devices]
 
 
 def lines(view: View, past: GpuPast, width: int, height: int) -> list[Line]:
     """Return the lines of all devices: the sparklines as tall as ``height`` allows, the rest where it fits."""
-    moments = view.state.gpu
-    if not moments or not moments[-1].devices:
+    groups = _with_devices(view.state)
+    if not groups:
         return [((text, "dim"),) for text in wrap(f"No GPU figures: {why_none(view)}.", width)]
-    devices = moments[-1].devices
-    found = {each.index: past.leak_of(view.state.server.url, each.index) for each in devices}
-    leaks = {index: wrap(words(one), width - LABEL) for index, one in found.items() if one is not None}
+    newest = max(server.gpu[-1].at for server, _ in groups)
+    tracks = [Track(server, device, newest) for server, devices in groups for device in devices]
+    if view.state.several and 3 * len(tracks) + 1 > height:
+        cells = min(NAME, max(len(track.server.name) for track in tracks) + 2)
+        return [_one_line(view, track, cells, width) for track in tracks]
+    found = {track.key: past.leak_of(track.server.url, track.device.index) for track in tracks}
+    leaks = {key: wrap(words(one), width - LABEL) for key, one in found.items() if one is not None}
     room = height - sum(map(len, leaks.values()))
-    if room < 4 * len(devices):  # the border says it too
+    if room < 4 * len(tracks):  # the border says it too
         leaks, room = {}, height
-    marked = bool(past.spans) and room >= 3 * len(devices) + 2
-    tall, figures = _shape(len(devices), room - marked)
+    marked = bool(past.spans) and room >= 3 * len(tracks) + 1 + len(groups)
+    tall, figures = _shape(len(tracks), room - marked * len(groups))
+    across = width - LABEL - (FIGURE if figures else PEAK)
     rows: list[Line] = []
-    for device in devices:
-        readings = [_at(moment, device.index) for moment in moments]
+    for place, track in enumerate(tracks):
         if rows and figures:
             rows.append(BLANK)
-        rows += _device(view, device, readings, width, tall, peaks=not figures)
-        rows += _figures(device, readings, width) if figures else []
-        rows += [((" " * LABEL, "text"), (part, "warn")) for part in leaks.get(device.index, ())]
-    across = width - LABEL - (FIGURE if figures else PEAK)
-    if marked:
-        drawn = timeline(list(past.spans.values()), moments[-1].at, SPAN, across, view.glyphs)
-        rows.append(((left("scene", LABEL), "dim"), *drawn))
-    return [*rows, _axis(view, across)]
+        rows += _device(view, track, width, tall, peaks=not figures)
+        rows += _figures(track.device, track.readings, width) if figures else []
+        rows += [((" " * LABEL, "text"), (part, "warn")) for part in leaks.get(track.key, ())]
+        if marked and (place + 1 == len(tracks) or tracks[place + 1].server is not track.server):
+            own = [span for span in past.spans.values() if span.server == track.server.name]
+            rows.append(((left("scene", LABEL), "dim"), *timeline(own, newest, SPAN, across, view.glyphs)))
+    return [*rows, _axis(view, newest, across)]
+
+
+class Track:
+    """A device with its readings up to ``newest``, the newest of all; in front is its server's name, if it has one."""
+
+    def __init__(self, server: Server, device: GpuFigures, newest: datetime) -> None:
+        self.server, self.device, self.newest = server, device, newest
+        self.name = " ".join(safe(part) for part in (server.name, str(device.index), device.name) if part)
+        self.key = (server.name, device.index)
+        self.readings = [_at(moment, device.index) for moment in server.gpu]
+
+    @property
+    def loads(self) -> list[float | None]:
+        """Its loads in percent."""
+        return [reading.utilization if reading else None for reading in self.readings]
+
+    @property
+    def shares(self) -> list[float | None]:
+        """How much of its VRAM was in use, in percent."""
+        total, past = self.device.vram_total, self.readings
+        return [p.vram_used / total * 100 if p and p.vram_used is not None and total else None for p in past]
+
+    def now(self, readings: Sequence[float | None]) -> str:
+        """Return the newest of ``readings`` in words; what is older than that of others is not known any more."""
+        old = (self.newest - self.server.gpu[-1].at).total_seconds() > STALE
+        return "n/a" if old or readings[-1] is None else f"{readings[-1]:.0f} %"
+
+    def drawn(self, readings: Sequence[float | None], width: int, glyphs: Glyphs, tall: int) -> list[str]:
+        """Return ``readings`` as a sparkline."""
+        timed = zip((moment.at for moment in self.server.gpu), readings, strict=True)
+        return sparkline(buckets(timed, self.newest, SPAN, width), 100.0, glyphs.spark, tall)
 
 
 def _shape(devices: int, height: int) -> tuple[int, bool]:
@@ -97,8 +145,8 @@ def _shape(devices: int, height: int) -> tuple[int, bool]:
 
 def why_none(view: View) -> str:
     """Return why there are no figures of a GPU, in words."""
-    if view.state.gpu_source == "none":
-        return "neither the server, NVML nor nvidia-smi gives any here"
+    if all(server.gpu_source == "none" for server in view.state.servers):
+        return f"neither the {'servers' if view.state.several else 'server'}, NVML nor nvidia-smi gives any here"
     if view.lane.live is False:
         return "none were recorded"
     return "the first reading is still to come"
@@ -108,21 +156,26 @@ def _at(moment: GpuMoment, index: int) -> GpuFigures | None:
     return next((device for device in moment.devices if device.index == index), None)
 
 
-def _device(
-    view: View, device: GpuFigures, past: list[GpuFigures | None], width: int, tall: int, *, peaks: bool
-) -> list[Line]:
+def _device(view: View, track: Track, width: int, tall: int, *, peaks: bool) -> list[Line]:
+    device = track.device
     heat = "" if device.temperature is None else f"{device.temperature:.0f} °C"
     power = "" if device.power is None else f"{device.power:.0f} W"
     side = "  ".join(text for text in (heat, power) if text)
-    name = clip(f"{device.index} {safe(device.name)}", width - len(side) - 2)
-    total = device.vram_total
-    loads = [p.utilization if p else None for p in past]
-    shares = [p.vram_used / total * 100 if p and p.vram_used is not None and total else None for p in past]
+    name = clip(track.name, width - len(side) - 2)
     return [
         spread(((name, "text"),), ((side, "dim"),) if side else BLANK, width),
-        *_spark(view, "load", loads, width=width, tall=tall, peak=peaks),
-        *_spark(view, "vram", shares, width=width, tall=tall, peak=peaks),
+        *_spark(view, track, "load", track.loads, width=width, tall=tall, peak=peaks),
+        *_spark(view, track, "vram", track.shares, width=width, tall=tall, peak=peaks),
     ]
+
+
+def _one_line(view: View, track: Track, cells: int, width: int) -> Line:
+    """Return a device of one of several servers in a single line: its load as a sparkline, then its VRAM in use."""
+    index = f" {track.device.index}"
+    name = left(clip(safe(track.server.name), cells - len(index)) + index, cells)
+    figures = f" {right(track.now(track.loads), 5)}  vram {right(track.now(track.shares), 5)}"
+    [drawn] = track.drawn(track.loads, max(1, width - cells - len(figures) - 1), view.glyphs, 1)
+    return ((name, "text"), (" ", "text"), (drawn, "spark"), (figures, "text"))
 
 
 def _figures(device: GpuFigures, past: list[GpuFigures | None], width: int) -> list[Line]:
@@ -142,24 +195,22 @@ def _figures(device: GpuFigures, past: list[GpuFigures | None], width: int) -> l
 
 
 def _spark(
-    view: View, label: str, readings: Sequence[float | None], *, width: int, tall: int, peak: bool
+    view: View, track: Track, label: str, readings: Sequence[float | None], *, width: int, tall: int, peak: bool
 ) -> list[Line]:
     """Return ``readings`` (percent) as a sparkline between its label and its present value, and its peak if asked."""
     if all(reading is None for reading in readings):
-        return [((left(label, LABEL), "dim"), (clip(f"not told by {view.state.gpu_source}", width - LABEL), "dim"))]
-    moments = view.state.gpu
-    timed = zip((moment.at for moment in moments), readings, strict=True)
-    now = "n/a" if readings[-1] is None else f"{readings[-1]:.0f} %"
+        told = clip(f"not told by {track.server.gpu_source}", width - LABEL)
+        return [((left(label, LABEL), "dim"), (told, "dim"))]
+    now = track.now(readings)
     most = max((reading for reading in readings if reading is not None), default=None)
     told = f"{now}, max {most:.0f}" if peak and most is not None else now
     figure = PEAK if peak else FIGURE
-    drawn = sparkline(buckets(timed, moments[-1].at, SPAN, width - LABEL - figure), 100.0, view.glyphs.spark, tall)
+    drawn = track.drawn(readings, width - LABEL - figure, view.glyphs, tall)
     last: Line = ((left(label, LABEL), "dim"), (drawn[-1], "spark"), (right(told, figure), "text"))
     return [*(((" " * LABEL, "dim"), (line, "spark")) for line in drawn[:-1]), last]
 
 
-def _axis(view: View, width: int) -> Line:
-    newest = view.state.gpu[-1].at
+def _axis(view: View, newest: datetime, width: int) -> Line:
     behind = view.now - newest
     fresh = behind.total_seconds() < STALE
     past, present = ("2 min ago", "now") if fresh else ("2 min before", f"{age(behind)} ago")

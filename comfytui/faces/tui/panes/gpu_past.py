@@ -16,11 +16,12 @@ RECENT = 64
 
 
 class Span(Struct, frozen=True):
-    """An attempt on the GPU; ``ended`` is ``None`` while it executes."""
+    """An attempt on the GPU; ``ended`` is ``None`` while it executes. ``server`` is a name, where there are several."""
 
     scene: str
     began: datetime
     ended: datetime | None
+    server: str = ""
 
 
 class GpuPast(Struct):
@@ -57,7 +58,9 @@ class GpuPast(Struct):
         for attempt in scene.attempts:
             mark = (scene.id, attempt.number)
             if attempt.executing_at is not None:
-                self.spans[mark] = Span(scene.id, attempt.executing_at, attempt.execution_ended_at)
+                self.spans[mark] = Span(
+                    scene.id, attempt.executing_at, attempt.execution_ended_at, attempt.server_name
+                )  # fmt: skip
             found = reading_after(attempt)
             if found is not None and self.readings.setdefault(found[0], {}).get(mark) != found[1]:
                 self.readings[found[0]][mark] = found[1]

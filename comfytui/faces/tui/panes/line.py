@@ -29,26 +29,31 @@ def safe(text: str) -> str:
     return plain(text)
 
 
+def cells_of(text: str) -> int:
+    """Return how many cells ``text`` takes, which is plain."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
 def line_width(line: Line) -> int:
     """Return how many cells ``line`` takes."""
-    return sum(cell_len(text) for text, _ in line)
+    return sum([cells_of(text) for text, _ in line])
 
 
 def clip(text: str, cells: int) -> str:
     """Return ``text`` cut to ``cells``, its end replaced by an ellipsis when it is too long."""
-    if cell_len(text) <= cells:
+    if cells_of(text) <= cells:
         return text
     return set_cell_size(text, cells - 1).rstrip() + "…" if cells > 0 else ""
 
 
 def clip_start(text: str, cells: int) -> str:
     """Return ``text`` cut to ``cells``, its beginning replaced by an ellipsis: for names that differ at their end."""
-    if cell_len(text) <= cells:
+    if cells_of(text) <= cells:
         return text
     if cells <= 0:
         return ""
     kept = text[-(cells - 1) :] if cells > 1 else ""
-    while cell_len(kept) > cells - 1:
+    while cells_of(kept) > cells - 1:
         kept = kept[1:]
     return "…" + kept
 
@@ -61,7 +66,7 @@ def left(text: str, cells: int) -> str:
 def right(text: str, cells: int) -> str:
     """Return ``text`` in exactly ``cells``, flush right."""
     short = clip(text, cells)
-    return " " * (cells - cell_len(short)) + short
+    return " " * (cells - cells_of(short)) + short
 
 
 @lru_cache(maxsize=1024)
@@ -69,10 +74,10 @@ def fit(line: Line, cells: int) -> Line:
     """Return ``line`` in exactly ``cells``: cut with an ellipsis, or padded with blanks."""
     room, fitted = cells, []
     for text, role in line:
-        width = cell_len(text)
+        width = cells_of(text)
         if width > room:
             fitted.append((clip(text, room), role))
-            room -= cell_len(fitted[-1][0])
+            room -= cells_of(fitted[-1][0])
             break
         fitted.append((text, role))
         room -= width
@@ -93,7 +98,7 @@ def wrap(text: str, cells: int) -> list[str]:
     current = ""
     for word in text.split():
         rest = word
-        while cell_len(rest) > cells > 0:
+        while cells_of(rest) > cells > 0:
             if current:
                 lines.append(current)
                 current = ""
@@ -101,7 +106,7 @@ def wrap(text: str, cells: int) -> list[str]:
             lines.append(head)
             rest = rest[len(head) :]
         joined = f"{current} {rest}" if current else rest
-        if cell_len(joined) <= cells:
+        if cells_of(joined) <= cells:
             current = joined
         else:
             lines.append(current)
@@ -150,7 +155,7 @@ def _differing(old: Line, new: Line) -> tuple[int, Line, Line]:
 
 
 def _begins_cell(piece: Span) -> bool:
-    return bool(cell_len(piece[0][:1]))
+    return bool(cells_of(piece[0][:1]))
 
 
 _NOTHING: Span = ("\0", "text")
@@ -172,7 +177,7 @@ def _cells(line: Line) -> list[Span]:
             cells.extend((char, role) for char in text)
             continue
         for char in text:
-            width = cell_len(char)
+            width = cells_of(char)
             if width:
                 cells.append((char, role))
                 cells.extend([("", role)] * (width - 1))

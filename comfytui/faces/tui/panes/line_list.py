@@ -7,6 +7,7 @@ around the list is part of it, for the same reason: a title that changes is one 
 from typing import Literal, Self
 
 from textual.events import MouseScrollDown, MouseScrollUp, Resize
+from textual.filter import ANSIToTruecolor
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -133,7 +134,8 @@ class LineList(Widget):
             self._strips = [None] * len(self._drawn)
         self._inked = brush
         strips = [self._strip(y, size.width) for y in crop.line_range]
-        if filters := self.get_line_filters():
+        filters = [one for one in self.get_line_filters() if not isinstance(one, ANSIToTruecolor)]  # none is ANSI
+        if filters:
             ground = self.background_colors[1]
             for one in filters:
                 strips = [strip.apply_filter(one, ground) for strip in strips]

@@ -1,4 +1,6 @@
-"""Other people's prompts on the server, as lines under the queue: to look at only. Pure."""
+"""Other people's prompts on the servers, as lines under the queue: to look at only. Pure."""
+
+from collections.abc import Sequence
 
 from comfytui.faces.tui.panes.figures import plural
 from comfytui.faces.tui.panes.line import Line, left, right, safe
@@ -9,21 +11,27 @@ from comfytui.model.state import Server
 STATE, NUMBER, NODES = 12, 9, 11
 
 
-def others_height(server: Server) -> int:
+def others_height(servers: Sequence[Server]) -> int:
     """Return how many lines :func:`others_lines` makes."""
-    return len(server.listed) + 1 + bool(server.more) if server.listed else 0
+    return sum(len(server.listed) + 1 + bool(server.more) for server in servers if server.listed)
 
 
-def others_lines(server: Server, glyphs: Glyphs, chosen: int | None) -> list[Line]:
-    """Return a heading and a line for each prompt of others, ``chosen`` (from 0, the heading is 0) marked."""
+def others_lines(servers: Sequence[Server], glyphs: Glyphs, chosen: int | None) -> list[Line]:
+    """Return a heading for each server with prompts of others, and a line for each prompt, ``chosen`` (from 0, the
+    first heading is 0) marked.
+    """
+    lines = [line for server in servers for line in _group(server, glyphs)]
+    return [((f"{glyphs.cursor if place == chosen else ' '} ", "accent"), *line) for place, line in enumerate(lines)]
+
+
+def _group(server: Server, glyphs: Glyphs) -> list[Line]:
     if not server.listed:
         return []
     count = len(server.listed) + server.more
-    head: Line = ((f"On the server for others: {plural(count, 'prompt')}, only shown here", "dim"),)
-    lines = [head, *(_line(prompt, glyphs) for prompt in server.listed)]
-    if server.more:
-        lines.append(((f"and {server.more:,} more", "faint"),))
-    return [((f"{glyphs.cursor if place == chosen else ' '} ", "accent"), *line) for place, line in enumerate(lines)]
+    where = safe(server.name) or "the server"
+    head: Line = ((f"On {where} for others: {plural(count, 'prompt')}, only shown here", "dim"),)
+    more: list[Line] = [((f"and {server.more:,} more", "faint"),)] if server.more else []
+    return [head, *(_line(prompt, glyphs) for prompt in server.listed), *more]
 
 
 def _line(prompt: OthersPrompt, glyphs: Glyphs) -> Line:

@@ -1,10 +1,13 @@
-"""Which scenes a filter lets through: ``bridge``, ``state:failed -prompt:rain``, ``exit:maxWait`` (all must hold)."""
+"""Which scenes a filter lets through: ``bridge``, ``state:failed -prompt:rain``, ``exit:maxWait``, ``server:gpu-b``.
+
+All terms must hold.
+"""
 
 from collections.abc import Sequence
 
 from comfytui.model.state import Scene
 
-FIELDS = ("state", "prompt", "id", "title", "exit")
+FIELDS = ("state", "prompt", "id", "title", "exit", "server")
 
 
 def matches(scene: Scene, terms: Sequence[str]) -> bool:
@@ -38,6 +41,9 @@ def _field(scene: Scene, field: str) -> str:
             return scene.id
         case "title":
             return scene.brief.title
+        case "server":
+            attempt = scene.chosen
+            return attempt.server_name if attempt is not None else ""
         case _:
             attempt = scene.chosen
             return f"{attempt.exit_reason or ''} {attempt.status or ''}" if attempt is not None else ""

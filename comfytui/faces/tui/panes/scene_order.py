@@ -42,8 +42,15 @@ SORTS: dict[str, Key] = {
 tried often first."""
 
 
+BY_SERVER = "server"
+"""Where there are several servers, one more: their scenes together, in the order in which the servers were named."""
+
+
 class SceneOrder:
     """The places (in the story) of the scenes that are shown, in the order in which they are."""
+
+    servers: tuple[str, ...] = ()
+    """The names of the servers, in order."""
 
     def __init__(self) -> None:
         self.sort = "story"
@@ -61,7 +68,7 @@ class SceneOrder:
 
     def next_sort(self) -> None:
         """Sort by the next of :data:`SORTS`."""
-        names = list(SORTS)
+        names = [*SORTS, *((BY_SERVER,) if len(self.servers) > 1 else ())]
         self.sort_by(names[(names.index(self.sort) + 1) % len(names)])
 
     @property
@@ -86,7 +93,7 @@ class SceneOrder:
 
     def _learn(self, scenes: Sequence[Scene]) -> bool:
         """Judge the scenes that changed; return whether any of them may stand elsewhere now."""
-        total, key = len(scenes), SORTS[self.sort]
+        total, key = len(scenes), SORTS.get(self.sort, self._server)
         afresh = self._stale or len(self._scenes) != total
         if afresh:
             self._fits, self._keys = [False] * total, [None] * total
@@ -97,6 +104,11 @@ class SceneOrder:
             moved |= fits != self._fits[place] or value != self._keys[place]
             self._fits[place], self._keys[place] = fits, value
         return moved
+
+    def _server(self, scene: Scene, place: int, scenes: int) -> float | None:
+        attempt = scene.chosen
+        known = attempt is not None and attempt.server_name in self.servers
+        return float(self.servers.index(attempt.server_name)) if attempt is not None and known else None
 
     def _sorted(self) -> list[int]:
         keys, sign = self._keys, -1.0 if self.turned else 1.0

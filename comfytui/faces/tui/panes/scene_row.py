@@ -26,8 +26,8 @@ _LOOKS: dict[ScenePhase, tuple[str, str, Role, Role]] = {
     "skipped": ("skipped", "skipped", "warn", "dim"),
 }
 
-STATE, TRY, FRAMES, TIME, DELTA = 12, 3, 7, 7, 9
-"""Cells of the columns that do not stretch."""
+STATE, TRY, FRAMES, TIME, DELTA, SERVER = 12, 3, 7, 7, 9, 12
+"""Cells of the columns that do not stretch; a server's name takes no more than that."""
 WITH_ETA = 28
 """Cells that a bar needs before there is room for an estimate beside it."""
 
@@ -40,6 +40,7 @@ class Columns(Struct, frozen=True):
     tries: int
     now: int
     delta: int
+    server: int = 0
 
 
 class Moment(Struct, frozen=True):
@@ -55,24 +56,31 @@ class Moment(Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)
-def columns(width: int, longest_id: int) -> Columns:
-    """Return the columns for a line of ``width`` cells: what can be missed goes first where room is short."""
+def columns(width: int, longest_id: int, longest_server: int = 0) -> Columns:
+    """Return the columns for a line of ``width`` cells: what can be missed goes first where room is short.
+
+    ``longest_server`` is how long the servers' names are; 0 where there is only one.
+    """
     ids = max(5, min(longest_id, 14 if width < 90 else 24))
     taken = 2 + STATE + 2 + ids + 2 + FRAMES + 2 + TIME + 2
     rest = width - taken
+    names = max(6, min(longest_server, SERVER))
+    server = names if longest_server and rest >= names + 2 + 15 else 0
+    rest -= server + 2 if server else 0
     tries = TRY if rest - TRY - 2 >= 18 else 0
     rest -= tries + 2 if tries else 0
     delta = DELTA if rest >= 22 + 2 + DELTA else 0
     rest -= delta + 2 if delta else 0
     title = min(40, rest - 26 - 2) if rest >= 26 + 2 + 12 else 0
     rest -= title + 2 if title else 0
-    return Columns(id=ids, title=title, tries=tries, now=max(0, rest), delta=delta)
+    return Columns(id=ids, title=title, tries=tries, now=max(0, rest), delta=delta, server=server)
 
 
 def head(shape: Columns) -> Line:
     """Return the names of the columns."""
     cells = [left("  state", STATE + 2), left("scene", shape.id)]
     cells += [left("title", shape.title)] if shape.title else []
+    cells += [left("server", shape.server)] if shape.server else []
     cells += [right("try", shape.tries)] if shape.tries else []
     cells += [
         right("frames", FRAMES),
@@ -93,6 +101,8 @@ def row(scene: Scene, shape: Columns, moment: Moment, chosen: bool) -> Line:
     spans += [("  ", "text"), (left(safe(scene.id), shape.id), rest)]
     if shape.title:
         spans += [("  ", "text"), (left(safe(scene.brief.title), shape.title), "dim" if rest == "text" else rest)]
+    if shape.server:
+        spans += [("  ", "text"), (left(_server(scene, attempt), shape.server), "dim" if rest == "text" else rest)]
     if shape.tries:
         spans += [("  ", "text"), (right(tries(scene, moment.run), shape.tries), _tries_role(scene, rest))]
     spans += [("  ", "text"), _frames(scene, rest), ("  ", "text"), (right(time_taken(scene, moment.now), TIME), rest)]
@@ -143,6 +153,11 @@ def outcome(scene: Scene, attempt: Attempt | None, width: int = 80) -> tuple[str
     return (both if len(both) <= width else attempt.status), "bad"
 
 
+def _server(scene: Scene, attempt: Attempt | None) -> str:
+    """Return the name of the server that the attempt at hand is on, or was; empty while the scene waits."""
+    return safe(attempt.server_name) if attempt is not None and scene.phase != "waiting" else ""
+
+
 def _whole(end: datetime, start: datetime) -> str:
     seconds = max(0, int((end - start).total_seconds()))
     return f"{seconds} s" if seconds < 60 else duration(seconds)
@@ -176,7 +191,9 @@ def _happening(scene: Scene, attempt: Attempt | None, shape: Columns, moment: Mo
             of = f" of {expected}" if expected is not None else ""
             return ((f"proving frames, {scene.frames}{of}", "dim"),)
         case "queued" | "planned":
-            return (_with_eta("on the server" if scene.phase == "queued" else "on its way", scene, shape, moment),)
+            where = "" if shape.server else _server(scene, attempt)
+            sent = f"on {where or 'the server'}" if scene.phase == "queued" else "on its way"
+            return (_with_eta(sent, scene, shape, moment),)
         case "waiting" if scene.next_reason:
             return ((f"again: {safe(scene.next_reason)}", "warn"),)
         case "waiting":

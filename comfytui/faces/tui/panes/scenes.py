@@ -85,15 +85,17 @@ class ScenesPane(Pane):
 
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of the queue."""
-        scenes, server = view.state.scenes, view.state.server
+        scenes, servers = view.state.scenes, view.state.servers
+        self.order.servers = tuple(server.name for server in servers)
         if self._tally.scenes is not scenes:
             self._tally = self._tally.after(scenes)
         self._shown = shown = self.order.places(scenes, self.terms)
-        cursor = self._cursor(scenes, others_height(server))
-        below = others_lines(server, view.glyphs, cursor - len(shown) if cursor is not None else None)
+        cursor = self._cursor(scenes, others_height(servers))
+        below = others_lines(servers, view.glyphs, cursor - len(shown) if cursor is not None else None)
         if not shown:
             return Picture(lines=[*_nothing(view, bool(self.terms)), *below], note=self._note(), cursor=cursor)
-        shape = scene_row.columns(width, self._tally.longest_id)
+        names = max((len(name) for name in self.order.servers), default=0) if view.state.several else 0
+        shape = scene_row.columns(width, self._tally.longest_id, names)
         moment = scene_row.Moment(
             now=view.until, glyphs=view.glyphs, run=view.state.run, progress=view.state.progress, marks=self.marks,
             eta=self._etas.at(view),

@@ -80,6 +80,7 @@ def comparison(scene: Scene, chosen: int, width: int) -> Section:
     room = max(1, (width - LABEL) // COLUMN)
     shown = _window(scene.attempts, chosen, room)
     rows: list[tuple[str, Callable[[Attempt], str]]] = [
+        *([("server", lambda a: a.server_name)] if any(a.server_name for a in shown) else []),
         ("status", lambda a: a.status or a.phase),
         ("exit reason", lambda a: a.exit_reason or ""),
         ("frames", lambda a: f"{a.proven}/{scene.brief.floor}"),
