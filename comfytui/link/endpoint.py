@@ -45,7 +45,7 @@ async def connect(folder: Path) -> tuple[ByteStream, str]:
     """Return a stream to the runner of the run in ``folder``, and the token to show. Raises :class:`NobodyThere`."""
     pointer = read_pointer(folder)
     if pointer is None:
-        raise NobodyThere("no runner has opened it")
+        raise NobodyThere("no runner drives it")
     stream: ByteStream
     try:
         with anyio.fail_after(CONNECT_SECONDS):

@@ -168,7 +168,7 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
         case e.ExecutionStarted():
             return "info", f"Attempt {number} executing", scene
         case e.ExecutionEnded(status="success" | "cached" | "partial"):
-            expected = "" if event.expected is None else f", {event.expected} frames reported"
+            expected = "" if event.expected is None else f", {event.expected} frames"
             level = "warning" if event.status == "partial" else "info"
             return level, f"Attempt {number}: ComfyUI reports {event.status}{expected}", scene
         case e.ExecutionEnded():
@@ -185,7 +185,8 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
         case e.AttemptNoted():
             return ("info" if event.kind == "note" else event.kind), f"Attempt {number}: {event.text}", scene
         case e.AttemptEnded():
-            seconds = event.telemetry.duration_seconds
-            return "info", f"Attempt {number} ended: {event.status} after {seconds} s ({event.exit_reason})", scene
+            why = "" if event.exit_reason == event.status else f" ({event.exit_reason})"
+            seconds = f"{event.telemetry.duration_seconds:.1f} s"
+            return "info", f"Attempt {number} ended: {event.status} after {seconds}{why}", scene
         case _:
             return None

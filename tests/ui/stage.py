@@ -1,5 +1,6 @@
 """A dashboard on a stage: a scripted feed, a clock that stands still, a terminal of a given size, and no I/O."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
@@ -13,7 +14,12 @@ from comfytui.model.feed import FeedItem
 from tests.ui.script import FixedClock, Script, ScriptedFeed
 
 WIDE, NORMAL, COMPACT = (120, 40), (80, 24), (60, 15)
+HUGE = (200, 60)
+FAR_FONT = re.compile(r',\s*url\("https?:[^"]*"\) format\("[^"]*"\)')
+"""Where a picture would fetch its font from; one that is not installed is replaced by any of fixed width."""
 SIZES = {"120x40": WIDE, "80x24": NORMAL, "60x15": COMPACT}
+"""The sizes of most pictures."""
+ALL_SIZES = {"200x60": HUGE, **SIZES}
 PATIENCE = 30.0
 """Seconds after which what does not come has failed: far more than the slowest machine needs."""
 
@@ -61,10 +67,10 @@ class Stage:
         return next(line for line in self.text().splitlines() if word in line)
 
     def picture(self) -> str:
-        """Return what is on the screen as an SVG that is the same in every run."""
+        """Return what is on the screen as an SVG that is the same in every run, and asks the network for nothing."""
         svg = self.app.export_screenshot(title="comfytui", simplify=True)
         own = svg.partition("terminal-")[2].partition("-")[0]
-        return svg.replace(f"terminal-{own}", "terminal")
+        return FAR_FONT.sub("", svg.replace(f"terminal-{own}", "terminal"))
 
 
 @asynccontextmanager

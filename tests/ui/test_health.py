@@ -95,7 +95,7 @@ async def test_an_observer_has_it_too(size: str, same_picture: Same) -> None:
 async def test_a_trouble_that_is_over_is_remembered_with_its_remedy(same_picture: Same) -> None:
     night = script.disconnected()
     async with stage(night, WIDE) as shown:
-        await answered(shown, night, e.ServerBack(away=61.0), e.Pulse(latency=0.012))
+        await answered(shown, night, e.ServerBack(away=3.0), e.Pulse(latency=0.012))
         same_picture(shown)
         assert "was       00:00:58 The server" in shown.text()
         assert "Look at the server's log" in shown.text()

@@ -217,7 +217,7 @@ async def test_filter_shows_what_matches_and_escape_clears_it() -> None:
         text = shown.text()
         assert "scene-004" in text
         assert "scene-003" not in text
-        assert "(filter: 3)" in text
+        assert "(3 fit state:done)" in text
         assert shown.app.focused is shown.app.deck.scenes
         await shown.press("escape")
         assert "scene-003" in shown.text()

@@ -177,7 +177,7 @@ def test_rows_fill_their_width_exactly(width: int, night: object) -> None:
 def test_what_a_row_tells_of_how_a_scene_ended() -> None:
     state = fold_all(item for item in script.running().items if hasattr(item, "event"))
     told = [scene_row.outcome(scene, scene.chosen) for scene in state.scenes[:4]]
-    assert told == [("success", "dim"), ("success", "dim"), ("unknown, error", "bad"), ("success", "dim")]
+    assert told == [("success", "dim"), ("success", "dim"), ("error, OutOfMemoryError", "bad"), ("success", "dim")]
     assert scene_row.outcome(state.scenes[2], state.scenes[2].chosen, width=10) == ("error", "bad")
     assert [scene_row.tries(scene, state.run) for scene in state.scenes[4:7]] == ["2/2", "1/2", ""]
 

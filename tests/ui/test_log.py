@@ -20,10 +20,10 @@ async def test_filtered(size: str, same_picture: Same) -> None:
         same_picture(shown)
         text = shown.text()
         assert "CUDA out" in text
-        assert "filter: 2" in text
+        assert "2 fit lev" in text
         assert "Requeued" not in text
         await shown.press("escape")
-        assert "filter: 2" not in shown.text()
+        assert "2 fit lev" not in shown.text()
 
 
 async def test_the_filter_of_one_pane_leaves_the_other_alone() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -11,7 +12,7 @@ from comfytui.model.catalog import FieldChange, RunEntry, SceneChange, SceneSide
 from comfytui.model.commands import AnyCommand
 from comfytui.model.feed import Feed, FeedItem
 from tests.ui import script
-from tests.ui.stage import NORMAL, SIZES, WIDE, Stage, stage
+from tests.ui.stage import ALL_SIZES, NORMAL, SIZES, WIDE, Stage, stage
 
 
 class Recorded:
@@ -82,11 +83,12 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("shelf", ["empty", "many", "hostile"])
+@pytest.mark.parametrize(
+    ("shelf", "size"), [("many", "200x60"), *product(("empty", "many", "hostile"), SIZES)]
+)  # fmt: skip
 async def test_the_list(shelf: str, size: str, same_picture: Callable[[Stage], None]) -> None:
     entries = {"empty": [], "many": MANY, "hostile": HOSTILE}[shelf]
-    async with stage(script.running(), SIZES[size], catalog=Shelf(entries)) as shown:
+    async with stage(script.running(), ALL_SIZES[size], catalog=Shelf(entries)) as shown:
         await shown.press("L")
         same_picture(shown)
         if shelf == "many":

@@ -10,7 +10,7 @@ from comfytui.faces.tui.command_palette import offered
 from comfytui.faces.tui.screens.telemetry_words import WORDS
 from comfytui.model.telemetry import GpuTelemetry, SystemTelemetry, Telemetry, contract_name
 from tests.ui import script
-from tests.ui.stage import COMPACT, NORMAL, SIZES, WIDE, stage
+from tests.ui.stage import ALL_SIZES, COMPACT, SIZES, WIDE, stage
 
 Same = Callable[..., None]
 
@@ -30,11 +30,12 @@ async def test_scene_executing_its_second_attempt(same_picture: Same) -> None:
         same_picture(shown, "first")
 
 
-async def test_scene_failed(same_picture: Same) -> None:
-    async with stage(script.running(), WIDE) as shown:
+@pytest.mark.parametrize("size", ALL_SIZES)
+async def test_scene_failed(size: str, same_picture: Same) -> None:
+    async with stage(script.running(), ALL_SIZES[size]) as shown:
         await shown.press("g", "j", "j", "enter")
         same_picture(shown)
-        text = shown.text()
+        text = " ".join(word for word in shown.text().split() if word not in "│╭╮╰╯▌")
         assert "CUDA out of memory" in text
         assert "Lower the resolution or the frames, or free VRAM." in text
 
@@ -58,9 +59,9 @@ async def test_scene_scrolls_to_its_story() -> None:
         assert shown.app.screen is shown.app.deck
 
 
-@pytest.mark.parametrize("pane", ["1", "3"])
-async def test_help(pane: str, same_picture: Same) -> None:
-    async with stage(script.running(), NORMAL) as shown:
+@pytest.mark.parametrize(("pane", "size"), [("3", "80x24"), *(("1", size) for size in ALL_SIZES)])
+async def test_help(pane: str, size: str, same_picture: Same) -> None:
+    async with stage(script.running(), ALL_SIZES[size]) as shown:
         await shown.press(pane, "question_mark")
         same_picture(shown)
         await shown.press("escape")
@@ -81,8 +82,9 @@ async def test_leave(size: str, same_picture: Same) -> None:
         same_picture(shown)
 
 
-async def test_confirm(same_picture: Same) -> None:
-    async with stage(script.running(), NORMAL) as shown:
+@pytest.mark.parametrize("size", SIZES)
+async def test_confirm(size: str, same_picture: Same) -> None:
+    async with stage(script.running(), SIZES[size]) as shown:
         await shown.press("x")
         same_picture(shown)
 
@@ -106,8 +108,9 @@ async def test_palette(size: str, same_picture: Same) -> None:
         same_picture(shown)
 
 
-async def test_filter_line(same_picture: Same) -> None:
-    async with stage(script.running(), NORMAL) as shown:
+@pytest.mark.parametrize("size", SIZES)
+async def test_filter_line(size: str, same_picture: Same) -> None:
+    async with stage(script.running(), SIZES[size]) as shown:
         await shown.press("slash", *"state", "colon", *"failed")
         same_picture(shown)
 

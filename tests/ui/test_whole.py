@@ -6,12 +6,13 @@ from typing import get_args
 import pytest
 from rich.color import ColorSystem
 
+from comfytui.faces.tui.keys import PANES
 from comfytui.faces.tui.palettes import PALETTES, Ground, depth_of, theme_for
 from comfytui.faces.tui.panes.line import Role
 from comfytui.faces.tui.themes import style_of
 from comfytui.model import events as e
 from tests.ui import script
-from tests.ui.stage import COMPACT, NORMAL, SIZES, WIDE, Stage, stage
+from tests.ui.stage import COMPACT, HUGE, NORMAL, SIZES, WIDE, Stage, stage
 
 NIGHTS: dict[str, Callable[[], script.Script]] = {
     "empty": script.empty,
@@ -22,7 +23,7 @@ NIGHTS: dict[str, Callable[[], script.Script]] = {
     "finished": script.finished,
     "failed": lambda: script.finished(exit_code=1),
     "hostile": script.hostile,
-    "thousand": script.thousand,
+    "ten-thousand": lambda: script.thousand(10_000, done=400),
 }
 
 
@@ -31,6 +32,30 @@ NIGHTS: dict[str, Callable[[], script.Script]] = {
 async def test_night(night: str, size: str, same_picture: Callable[[Stage], None]) -> None:
     async with stage(NIGHTS[night](), SIZES[size]) as shown:
         same_picture(shown)
+
+
+@pytest.mark.parametrize("night", ["running", "disconnected", "ten-thousand"])
+async def test_huge(night: str, same_picture: Callable[[Stage], None]) -> None:
+    async with stage(NIGHTS[night](), HUGE) as shown:
+        same_picture(shown)
+
+
+@pytest.mark.parametrize("night", ["empty", "disconnected", "failed", "gone", "hostile", "ten-thousand"])
+async def test_panes_of_a_small_terminal(night: str, same_picture: Callable[..., None]) -> None:
+    async with stage(NIGHTS[night](), COMPACT) as shown:
+        for key, pane in enumerate(PANES[1:], 2):
+            await shown.press(str(key))
+            same_picture(shown, pane)
+
+
+@pytest.mark.parametrize("theme", ["daylight", "terminal", "mono", "ascii"])
+async def test_theme_of_what_lies_over_the_deck(theme: str, same_picture: Callable[..., None]) -> None:
+    look: dict[str, object] = {"ascii": True} if theme == "ascii" else {"theme": theme}
+    async with stage(script.running(), NORMAL, **look) as shown:
+        for name, keys in {"question": "x", "help": "question_mark", "form": "g e"}.items():
+            await shown.press(*keys.split())
+            same_picture(shown, name)
+            await shown.press("escape")
 
 
 @pytest.mark.parametrize("theme", PALETTES)
@@ -42,10 +67,12 @@ async def test_theme(theme: str, same_picture: Callable[[Stage], None]) -> None:
 
 
 @pytest.mark.parametrize("theme", PALETTES)
-async def test_theme_of_a_failed_night(theme: str, same_picture: Callable[[Stage], None]) -> None:
+async def test_theme_of_a_failed_night(theme: str, same_picture: Callable[..., None]) -> None:
     async with stage(script.finished(exit_code=1), NORMAL, theme=theme) as shown:
         await shown.press("g", "j", "j", "x")
         same_picture(shown)
+        await shown.press("enter")
+        same_picture(shown, "scene")
 
 
 async def test_ascii(same_picture: Callable[[Stage], None]) -> None:
@@ -131,8 +158,9 @@ def test_the_sixteen_colour_theme_sends_no_other_colours() -> None:
                 assert "38;" not in code and "48;" not in code
 
 
-async def test_paused_and_readonly(same_picture: Callable[[Stage], None]) -> None:
-    async with stage(script.running(), NORMAL, readonly=True) as shown:
+@pytest.mark.parametrize("size", SIZES)
+async def test_paused_and_readonly(size: str, same_picture: Callable[[Stage], None]) -> None:
+    async with stage(script.running(), SIZES[size], readonly=True) as shown:
         await shown.press("p")
         same_picture(shown)
 
@@ -142,7 +170,7 @@ async def test_every_state_is_told_in_words(night: str) -> None:
     words = {
         "empty": "WATCHING", "running": "RUNNING", "disconnected": "DISCONNECTED", "held": "HELD",
         "gone": "RUNNER GONE since 00:06:26", "finished": "FINISHED exit 0", "failed": "FINISHED exit 1",
-        "hostile": "RUNNING", "thousand": "RUNNING",
+        "hostile": "RUNNING", "ten-thousand": "RUNNING",
     }  # fmt: skip
     async with stage(NIGHTS[night](), NORMAL) as shown:
         assert words[night] in shown.text().splitlines()[0]

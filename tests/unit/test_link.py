@@ -331,7 +331,7 @@ async def test_a_command_that_the_runner_refuses(tmp_path: Path, transport: Tran
 
 
 async def test_nobody_there(tmp_path: Path) -> None:
-    with pytest.raises(NobodyThere, match="no runner has opened it"):
+    with pytest.raises(NobodyThere, match="no runner drives it"):
         await connect(tmp_path)
     for content in (b"", b"{", b'{"kind":"carrier pigeon"}', b"\xff" * 100_000):
         (tmp_path / "run.link").write_bytes(content)

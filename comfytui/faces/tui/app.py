@@ -40,6 +40,9 @@ BATCH = 256
 LATEST_START = 0.2
 """Seconds after which the feed is read although the deck was not painted: another screen may lie over it at once."""
 
+SHORTEST = 0.01
+"""Seconds of the shortest timer. One of Textual's (8.2) that is shorter than a pause of this process never fires."""
+
 MESSAGE_SECONDS = 6.0
 
 
@@ -137,7 +140,14 @@ class Dashboard(ThemedApp[Leaving]):
             if self._due[0] <= due:
                 return
             self._due[1].stop()
-        self._due = (due, self.set_timer(max(0.001, due - now), self.paint, name="paint"))
+        self._due = (due, self.set_timer(max(SHORTEST, due - now), self.paint, name="paint"))
+        if due - now < SHORTEST:
+            self.call_later(self._paint_due)
+
+    def _paint_due(self) -> None:
+        """Paint what is due at once: a timer that is so short may be passed over (see :data:`SHORTEST`)."""
+        if self._due is not None:
+            self.paint()
 
     @property
     def at_rest(self) -> bool:

@@ -3,7 +3,7 @@
 from comfytui.faces.tui.keys import PANE_TITLES, PANES, PaneName
 from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.figures import clock_face, plural, span, wall_range
-from comfytui.faces.tui.panes.line import Line, Role, join, line_width, safe, spread, wrap
+from comfytui.faces.tui.panes.line import Line, Role, join, line_width, safe, shortened, spread, wrap
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.view import View, state_words
@@ -28,17 +28,17 @@ def header_line(view: View, width: int) -> Line:
     run = view.state.run
     words = join([((f" {word} " if role in ("caution", "alarm") else word, role),) for word, role in state_words(view)])
     story = safe(run.story.id) if run is not None else ""
-    start: list[tuple[int, Line]] = [(3, (("comfytui", "key"),)), (0, words)]
+    start: list[tuple[int, Line]] = [(4, (("comfytui", "key"),)), (0, words)]
     if view.empty and view.name:
-        start.append((4, ((safe(view.name), "dim"),)))
+        start.append((6, ((safe(view.name), "dim"),)))
     if story:
-        start.append((6, ((story, "text"),)))
+        start.append((7, ((story, "text"),)))
     if run is not None and not run.observing:
-        start.append((4, ((safe(run.id), "dim"),)))
+        start.append((6, ((safe(run.id), "dim"),)))
     if run is not None and run.sweep is not None:
         start.append((2, ((safe(run.sweep.words), "accent"),)))
     if where := _where(view):
-        start.append((4 if view.state.several else 7, ((where, "dim"),)))
+        start.append((4 if view.state.several else 8, ((where, "dim"),)))
     end = _figures(view)
     room = width - 2
     while line_width(join([part for _, part in start])) + line_width(join([part for _, part in end], "   ")) + 3 > room:
@@ -57,7 +57,7 @@ def _figures(view: View) -> list[tuple[int, Line]]:
         return []
     parts: list[tuple[int, Line]] = []
     over = view.over
-    parts.append((5, ((f"{over:,}/{plural(len(state.scenes), 'scene')}", "text"),)))
+    parts.append((3, ((f"{over:,}/{plural(len(state.scenes), 'scene')}", "text"),)))
     end = run.ended_at or view.until
     elapsed = clock_face((end - run.opened_at).total_seconds())
     parts.append((1, ((elapsed, "strong"),)))
@@ -94,7 +94,8 @@ def tabs_line(focused: PaneName, width: int, note: Line = (), trouble: bool = Fa
         here: Line = ((f"[{label}]", "key"),)
         spans.append(here if name == focused else ((f" {label} ", "warn" if alarm else "dim"),))
     tabs = join(spans, "")
-    return spread(tabs, note if line_width(tabs) + line_width(note) < width else (), width)
+    note = ((note[0][0].lstrip(), note[0][1]), *note[1:]) if note else note  # the tabs end with a blank
+    return spread(tabs, shortened(note, width - line_width(tabs) - 1), width)
 
 
 class Message(LineList):

@@ -12,7 +12,7 @@ from comfytui.model.state import Scene
 def footer_line(focused: str, view: View, width: int, idle: Collection[str]) -> Line:
     """Return the keys that ``focused`` (a pane, or ``scene``) offers now, as many as fit; help and leave stay."""
     held = view.state.run is not None and view.state.run.held
-    names = FOOTERS[focused]
+    names = FOOTERS["gpu" if focused == "scenes" and not view.state.scenes else focused]  # what holds in any pane
     if view.replay is not None:
         names = (*names[:1], *REPLAY_KEYS, "help", "leave")
     pairs = list(footer_keys(names, idle, held, view))

@@ -13,8 +13,9 @@ Shape = Literal["wide", "normal", "compact"]
 
 
 class Wish(NamedTuple):
-    """How many lines the two panes at the side would like to have."""
+    """How many lines the queue and the two panes at the side would like to have."""
 
+    scenes: int = 200
     health: int = 9
     health_short: int = 3
     gpu: int = 8
@@ -54,8 +55,8 @@ def places(size: Size, shape: Shape, focused: PaneName, zoomed: bool, ask: Ask) 
 def _wide(width: int, height: int, ask: Ask) -> dict[PaneName, Region]:
     side = min(72, max(42, width * 36 // 100))
     main, wish = width - side, ask(side)
-    log = max(7, height * 24 // 100)
-    health = min(max(8, wish.health + 2), height // 2 - 4)
+    log = max(7, height * 24 // 100, min(height // 2, height - wish.scenes - 2))
+    health = min(max(8, wish.health + 2), height // 2 - 1)
     gpu = min(max(5, wish.gpu + 2), (height - health) // 2)
     return {
         "scenes": Region(0, 0, main, height - log),

@@ -111,6 +111,8 @@ class Glyphs(Struct, frozen=True):
     minus: str
     slider: str
     """The rule and the knob of a slider."""
+    celsius: str
+    """The unit of a temperature."""
 
 
 UNICODE = Glyphs(
@@ -139,6 +141,7 @@ UNICODE = Glyphs(
     down_arrow="▾",
     minus="−",
     slider="─●",
+    celsius="°C",
 )
 
 ASCII = Glyphs(
@@ -167,4 +170,5 @@ ASCII = Glyphs(
     down_arrow="v",
     minus="-",
     slider="-O",
+    celsius="C",
 )

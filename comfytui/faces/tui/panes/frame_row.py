@@ -72,7 +72,7 @@ def note(rows: Sequence[FrameRow], view: View) -> Line:
         parts.append(((f" {bad} not whole ", "warn"),))
     coming = rate(rows, view.now) if view.running else None
     if coming is not None:
-        parts.append(((f" {coming[0]:.0f}/min {coming[1] / 1048576:.1f} MB/s ", "dim"),))
+        parts.append(((f" {coming[0]:.0f}/min", "dim"), (f" {coming[1] / 1048576:.1f} MB/s ", "dim")))
     return tuple(span for part in parts for span in part)
 
 

@@ -44,7 +44,7 @@ class FramesPane(Pane):
 
         return Picture(
             lines=Lazy(len(found), line), head=(head(width),) if height > 4 else (), note=note(rows, view), top=top,
-            cursor=self._cursor if self.has_focus else None,
+            cursor=self._cursor if self.has_focus else None, signed=True,
         )  # fmt: skip
 
     @property

@@ -81,7 +81,7 @@ def lines(view: View, past: GpuPast, width: int, height: int) -> list[Line]:
         return [((text, "dim"),) for text in wrap(f"No GPU figures: {why_none(view)}.", width)]
     newest = max(server.gpu[-1].at for server, _ in groups)
     tracks = [Track(server, device, newest) for server, devices in groups for device in devices]
-    if view.state.several and 3 * len(tracks) + 1 > height:
+    if len(tracks) > 1 and 3 * len(tracks) + 1 > height:
         cells = min(NAME, max(len(track.server.name) for track in tracks) + 2)
         return [_one_line(view, track, cells, width) for track in tracks]
     found = {track.key: past.leak_of(track.server.url, track.device.index) for track in tracks}
@@ -91,10 +91,11 @@ def lines(view: View, past: GpuPast, width: int, height: int) -> list[Line]:
         leaks, room = {}, height
     marked = bool(past.spans) and room >= 3 * len(tracks) + 1 + len(groups)
     tall, figures = _shape(len(tracks), room - marked * len(groups))
+    apart = figures or room - marked * len(groups) - 1 >= (2 * tall + 2) * len(tracks)
     across = width - LABEL - (FIGURE if figures else PEAK)
     rows: list[Line] = []
     for place, track in enumerate(tracks):
-        if rows and figures:
+        if rows and apart:
             rows.append(BLANK)
         rows += _device(view, track, width, tall, peaks=not figures)
         rows += _figures(track.device, track.readings, width) if figures else []
@@ -158,10 +159,10 @@ def _at(moment: GpuMoment, index: int) -> GpuFigures | None:
 
 def _device(view: View, track: Track, width: int, tall: int, *, peaks: bool) -> list[Line]:
     device = track.device
-    heat = "" if device.temperature is None else f"{device.temperature:.0f} °C"
+    heat = "" if device.temperature is None else f"{device.temperature:.0f} {view.glyphs.celsius}"
     power = "" if device.power is None else f"{device.power:.0f} W"
     side = "  ".join(text for text in (heat, power) if text)
-    name = clip(track.name, width - len(side) - 2)
+    name = clip(short_name(track.name, width - len(side) - 2), width - len(side) - 2)
     return [
         spread(((name, "text"),), ((side, "dim"),) if side else BLANK, width),
         *_spark(view, track, "load", track.loads, width=width, tall=tall, peak=peaks),
@@ -169,8 +170,16 @@ def _device(view: View, track: Track, width: int, tall: int, *, peaks: bool) -> 
     ]
 
 
+def short_name(name: str, cells: int) -> str:
+    """Return ``name`` without its maker and its line of products, as far as ``cells`` ask for it."""
+    for word in ("NVIDIA ", "GeForce "):
+        if len(name) > cells:
+            name = name.replace(word, "", 1)
+    return name
+
+
 def _one_line(view: View, track: Track, cells: int, width: int) -> Line:
-    """Return a device of one of several servers in a single line: its load as a sparkline, then its VRAM in use."""
+    """Return one of several devices in a single line: its load as a sparkline, then its VRAM in use."""
     index = f" {track.device.index}"
     name = left(clip(safe(track.server.name), cells - len(index)) + index, cells)
     figures = f" {right(track.now(track.loads), 5)}  vram {right(track.now(track.shares), 5)}"
@@ -183,15 +192,18 @@ def _figures(device: GpuFigures, past: list[GpuFigures | None], width: int) -> l
     most = max((p.vram_used for p in past if p and p.vram_used is not None), default=None)
     peak = max((p.utilization for p in past if p and p.utilization is not None), default=None)
     of = f"{_mb(used)} of {_mb(total)} MB" if used is not None and total is not None else "VRAM not told"
-    share = f" ({most / total * 100:.0f} %)" if most is not None and total else ""
-    parts = [
-        f"peak {_mb(most)}{share}" if most is not None else "",
-        f"load peak {peak:.0f} %" if peak is not None else "",
-    ]
-    side = ", ".join(part for part in parts if part)
-    joined = f"{of}, {side}" if side else of
-    texts = [joined] if len(joined) <= width - LABEL else [of, side]
-    return [((" " * LABEL + clip(text, width - LABEL), "dim"),) for text in texts if text]
+    share = f"{most / total * 100:.0f} %" if most is not None and total else ""
+    full, short = [of], list[str]()
+    if most is not None:
+        full.append(f"peak {_mb(most)} MB ({share})" if share else f"peak {_mb(most)} MB")
+        short.append(f"peak {_mb(most)} MB {share}".rstrip())
+    if peak is not None:
+        full.append(f"load peak {peak:.0f} %")
+        short.append(f"{'load' if short else 'load peak'} {peak:.0f} %")
+    room = width - LABEL
+    joined = ", ".join(full)
+    texts = [joined] if len(joined) <= room else [of, ", ".join(short)]
+    return [((" " * LABEL + clip(text, room), "dim"),) for text in texts if text]
 
 
 def _spark(

@@ -47,10 +47,9 @@ class HealthPane(Pane):
         if view.state.several:
             chosen = view.state.server_called(self.fleet.selected(view.state))
             return self.fleet.picture(view, width, height, lines(view, width, chosen))
-        server = view.state.server
-        full = lines(view, width, server)
+        full = lines(view, width, view.state.server)
         shown = full if len(full) <= height or height >= 8 else short_lines(view, width)
-        return Picture(lines=shown, note=_standing(server))
+        return Picture(lines=shown, note=standing(view))
 
     def wish(self, view: View, width: int) -> tuple[int, int]:
         """Return how many lines of ``width`` cells everything would take, and the short form."""
@@ -94,22 +93,35 @@ def socket_words(server: Server) -> tuple[str, Role]:
 def line_words(view: View, server: Server) -> tuple[tuple[str, Role], tuple[str, Role]]:
     """Return how HTTP and the socket stand; in the past tense where nobody asks the server any more."""
     http, socket = http_words(server, view.until), socket_words(server)
-    run = view.state.run
-    if view.lane.live is not False and (run is None or run.ended_at is None or run.observing):
+    if not past(view):
         return http, socket
-    if server.answering is not False and server.latency is not None:
-        http = (http[0].replace("answers", "answered"), "dim")
+    if server.answering is not False and (server.latency is not None or server.reached):
+        http = (http[0].replace("answers", "answered").replace("reached", "was reached"), "dim")
     if server.socket != "unknown":
         socket = (f"was {socket[0]}", "dim")
     return http, socket
 
 
-def queue_words(server: Server) -> str:
-    """Return what waits on the server: prompts of ours and of others."""
+def past(view: View) -> bool:
+    """Return whether nobody asks the server any more."""
+    run = view.state.run
+    return view.lane.live is False or (run is not None and run.ended_at is not None and not run.observing)
+
+
+def runner_gone(view: View) -> bool:
+    """Return whether the run is cut short: it has not ended, and nobody drives it."""
+    run = view.state.run
+    there = run is not None and run.ended_at is None and not run.observing and view.replay is None
+    return there and view.lane.live is False and view.lane.caught_up
+
+
+def queue_words(view: View, server: Server) -> tuple[str, Role]:
+    """Return what waits on ``server``: prompts of ours and of others."""
     if server.ours is None:
-        return "not known yet"
+        return ("not known", "dim") if past(view) else ("not known yet", "text")
     others = server.others or 0
-    return f"{server.ours:,} ours, {plural(others, 'other')}" if server.ours or others else "empty"
+    words = f"{server.ours:,} ours, {plural(others, 'other')}" if server.ours or others else "empty"
+    return (f"was {words}", "dim") if past(view) else (words, "text")
 
 
 def process_words(server: Server) -> str:
@@ -134,14 +146,14 @@ def pace_words(view: View) -> str:
 
 def lines(view: View, width: int, server: Server) -> list[Line]:
     """Return everything that is known of ``server``, one labelled line each; a trouble with its remedy comes first."""
-    rows = _trouble(server, width)
+    rows = _runner(view, width) + _trouble(server, width)
     version = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI, version unknown"
     rows += _row("server", version if server.reached else "not reached yet", "text", width)
     rows += _row("address", safe(server.url) or "not known", "text", width)
     http, socket = line_words(view, server)
     rows += _row("http", *http, width)
     rows += _row("socket", *socket, width)
-    rows += _row("queue", queue_words(server), "text", width)
+    rows += _row("queue", *queue_words(view, server), width)
     frames = {"disk": "read from disk", "http": "fetched over HTTP"}.get(server.frames_by or "", "not known yet")
     rows += _row("frames", frames, "text", width)
     if server.output_dir and server.frames_by == "disk":
@@ -161,23 +173,28 @@ def short_lines(view: View, width: int) -> list[Line]:
     """Return the same in as few lines as can be, the gravest first."""
     server = view.state.server
     name = f"ComfyUI {safe(server.version)}" if server.version else "ComfyUI"
-    waiting = f"queue {queue_words(server)}"
+    waiting, grade = queue_words(view, server)
     http, (socket, role) = line_words(view, server)
     frames = {"disk": "frames on disk", "http": "frames by HTTP"}.get(server.frames_by or "", "")
     role_now = _gravity(server)
-    rows: list[Line] = [((part, role_now),) for part in wrap(safe(server.trouble), width)] if server.trouble else []
+    rows: list[Line] = [((part, "bad"),) for part in wrap(resume_words(view), width)] if runner_gone(view) else []
+    rows += [((part, role_now),) for part in wrap(safe(server.trouble), width)] if server.trouble else []
     rows += [((part, "text"),) for part in wrap(safe(server.remedy), width)] if server.remedy else []
     rows.append(join([((name, "text"),), (http,)]))
-    rows.append(join([((f"socket {socket}", role),), ((waiting, "text"),)]))
+    rows.append(join([((f"socket {socket}", role),), ((f"queue {waiting}", grade),)]))
     rows.append(
         join([((frames, "dim"),) if frames else BLANK, (("managed" if server.managed else "external", "dim"),)])
     )
     return rows
 
 
-def _standing(server: Server) -> Line:
+def standing(view: View) -> Line:
+    """Return what is wrong, in a word or two; empty while all is well."""
+    server = view.state.server
+    if runner_gone(view):
+        return ((" runner gone ", "bad"),)
     if server.answering is False or (server.trouble and not server.reached):
-        return ((" not answering ", "bad"),)
+        return ((" no answer ", "bad"),)
     return ((" trouble ", "warn"),) if server.trouble else BLANK
 
 
@@ -186,6 +203,22 @@ def _row(label: str, value: str, role: Role, width: int) -> list[Line]:
     for place, part in enumerate(wrap(value, max(8, width - LABEL))):
         rows.append((((label if not place else "").ljust(LABEL), "dim"), (part, role)))
     return rows
+
+
+def resume_words(view: View) -> str:
+    """Return how a run that was cut short goes on."""
+    run = view.state.run
+    return f"The runner is gone; `comfytui resume {safe(run.id) if run is not None else ''}` goes on with the run."
+
+
+def _runner(view: View, width: int) -> list[Line]:
+    if not runner_gone(view):
+        return []
+    since = f" since {view.wall(view.lane.since)}" if view.lane.since else ""
+    why = f": {safe(view.lane.why)}" if view.lane.why else ""
+    run = safe(view.state.run.id) if view.state.run is not None else ""
+    rows = _row("runner", f"gone{since}{why}", "bad", width)
+    return rows + _row("remedy", f"`comfytui resume {run}` goes on with the run.", "text", width)
 
 
 def _trouble(server: Server, width: int) -> list[Line]:

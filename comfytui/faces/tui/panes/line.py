@@ -86,6 +86,15 @@ def fit(line: Line, cells: int) -> Line:
     return tuple(fitted)
 
 
+def shortened(line: Line, cells: int) -> Line:
+    """Return ``line`` without as many of its last pieces as it takes to fit ``cells``; the first is cut if it must."""
+    whole = line_width(line) <= cells
+    while len(line) > 1 and line_width(line) + (not whole) > cells:
+        line = line[:-1]
+    line = line if whole or not line else (*line, (" ", line[-1][1]))
+    return line if line_width(line) <= cells else fit(line, max(0, cells))
+
+
 def spread(start: Line, end: Line, cells: int) -> Line:
     """Return one line of ``cells`` with ``start`` at its left and ``end`` at its right; ``start`` gives way."""
     room = cells - line_width(end)

@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from comfytui.faces.tui.palettes import Ground
-from comfytui.faces.tui.panes.line import BLANK, Line, Role, changed_cells, fit, line_width
+from comfytui.faces.tui.panes.line import BLANK, Line, Role, changed_cells, fit, line_width, shortened
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.strips import Brush
 
@@ -30,6 +30,8 @@ class LineList(Widget):
     """A box with a title, fixed head lines and lines that scroll; draws a :class:`Picture`."""
 
     ALLOW_SELECT = False
+    shares = False
+    """Whether there are others beside it, so that a sign at its title says where the keys are."""
     ground: Ground = "panel"
 
     def __init__(self, title: str = "", *, edge: Edge = "box", name: str) -> None:
@@ -159,18 +161,23 @@ class LineList(Widget):
         width, height = self._inner(size)
         content = self._content(height)
         if self.edge != "box":
-            side = ((" ", "text"),) if self.edge == "margin" else BLANK
-            return [((*side, *fit(line, width), *side), ground) for line, ground in content]
+            side: Line = ((" ", "text"),) if self.edge == "margin" else BLANK
+            return [((*(side and self._before(on)), *fit(line, width), *side), on) for line, on in content]
         edge: Role = "focus" if self.has_focus else "border"
         down = self.brush.glyphs.down
         return [
             (self._edge(0, self._title(), self.picture.note, size.width), self.ground),
             *(
-                (((down, edge), (" ", "text"), *fit(line, width), (" ", "text"), (down, edge)), on)
+                (((down, edge), *self._before(on), *fit(line, width), (" ", "text"), (down, edge)), on)
                 for line, on in content
             ),
             (self._edge(2, BLANK, self._foot(), size.width), self.ground),
         ]
+
+    def _before(self, ground: Ground) -> Line:
+        """Return the cell before a line: the sign of the chosen one, where the line has none of its own."""
+        signed = self.picture.signed and ground != self.ground
+        return ((self.brush.glyphs.cursor, "accent"),) if signed else ((" ", "text"),)
 
     def _content(self, height: int) -> list[Row]:
         picture = self.picture
@@ -183,7 +190,8 @@ class LineList(Widget):
 
     def _title(self) -> Line:
         role: Role = "key" if self.has_focus else "title"
-        return ((f" {self.title} ", role),) if self.title else BLANK
+        sign = self.brush.glyphs.cursor if self.has_focus and self.shares else " "
+        return ((f"{sign}{self.title} ", role),) if self.title else BLANK
 
     def _foot(self) -> Line:
         if self.picture.foot or not self.page or len(self.picture.lines) <= self.page:
@@ -196,7 +204,7 @@ class LineList(Widget):
         glyphs = self.brush.glyphs
         edge: Role = "focus" if self.has_focus else "border"
         room = width - 4 - line_width(start)
-        end = fit(end, room) if line_width(end) > room else end
+        end = shortened(end, room)
         rule = glyphs.across * max(0, width - 4 - line_width(start) - line_width(end))
         line = ((glyphs.corners[corner] + glyphs.across, edge), *start, (rule, edge), *end)
         return (*fit(line, width - 2), (glyphs.across + glyphs.corners[corner + 1], edge))

@@ -41,7 +41,7 @@ class LogPane(Pane):
         return Picture(lines=lines, top=top, note=self._note(len(notes)))
 
     def _note(self, found: int) -> Line:
-        words = [f"filter: {found:,}"] if self.terms else []
+        words = [self.filter_words(found)] if self.terms else []
         words += [] if self.following else ["t follows"]
         return ((f" {', '.join(words)} ", "accent"),) if words else BLANK
 

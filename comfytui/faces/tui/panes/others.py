@@ -10,6 +10,9 @@ from comfytui.model.state import Server
 
 STATE, NUMBER, NODES = 12, 9, 11
 
+OTHERS_ROOM = 5
+"""Lines that the queue keeps free for them, so that nothing moves when they come and go."""
+
 
 def others_height(servers: Sequence[Server]) -> int:
     """Return how many lines :func:`others_lines` makes."""

@@ -3,10 +3,14 @@
 from textual.events import Resize
 from textual.message import Message
 
+from comfytui.faces.tui.panes.line import clip, safe
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.panes.scene_filter import parse
 from comfytui.faces.tui.view import View
+
+FILTER_CELLS = 20
+"""Cells that a filter takes where a pane names it."""
 
 
 class PaneFitted(Message):
@@ -41,6 +45,10 @@ class Pane(LineList, can_focus=True):
         """Show only what fits ``text``; an empty text shows all."""
         self.filter_text, self.terms = text, parse(text)
         self.rebuild()
+
+    def filter_words(self, found: int) -> str:
+        """Return that so many lines fit the filter, and which filter: ``2 fit level:error``."""
+        return f"{found:,} {'fits' if found == 1 else 'fit'} {clip(safe(self.filter_text.strip()), FILTER_CELLS)}"
 
     def follow(self) -> None:
         """Keep the newest in sight, until a person moves."""

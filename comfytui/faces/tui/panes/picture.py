@@ -19,6 +19,8 @@ class Picture(Struct, frozen=True):
     """Goes to the right end of the lower border."""
     cursor: int | None = None
     """The chosen line, if lines can be chosen."""
+    signed: bool = False
+    """Whether a sign is to stand before the chosen line; else the line has one of its own."""
     top: int | None = None
     """The first line to show, where the picture itself decides."""
 

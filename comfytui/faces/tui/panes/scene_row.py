@@ -135,9 +135,9 @@ def time_taken(scene: Scene, now: datetime) -> str:
 
 
 def outcome(scene: Scene, attempt: Attempt | None, width: int = 80) -> tuple[str, Role]:
-    """Return how a scene that is over ended: its exit reason, and the verdict where that says more.
+    """Return how a scene that is over ended: its exit reason, the verdict, the exception; each where it says more.
 
-    Where ``width`` is too small for both, the one that says more.
+    Where ``width`` is too small for all, what says most.
     """
     if scene.phase in ("cancelled", "skipped"):
         return scene.phase, "dim"
@@ -147,10 +147,11 @@ def outcome(scene: Scene, attempt: Attempt | None, width: int = 80) -> tuple[str
     if scene.success:
         below = f"{reason}, below floor"
         return (reason, "dim") if scene.meets_floor else (below if len(below) <= width else "below floor", "warn")
-    if attempt.status is None or attempt.status == reason:
-        return reason, "bad"
-    both = f"{reason}, {attempt.status}"
-    return (both if len(both) <= width else attempt.status), "bad"
+    status = attempt.status or reason
+    kind = safe(attempt.error.exception_type).rpartition(".")[2] if attempt.error is not None else ""
+    parts = [reason if reason not in ("unknown", status) else "", status, kind]
+    fitting = (", ".join(filter(None, said)) for said in (parts, parts[:2], (status,)))
+    return next((said for said in fitting if len(said) <= width), status), "bad"
 
 
 def _server(scene: Scene, attempt: Attempt | None) -> str:
@@ -192,7 +193,8 @@ def _happening(scene: Scene, attempt: Attempt | None, shape: Columns, moment: Mo
             return ((f"proving frames, {scene.frames}{of}", "dim"),)
         case "queued" | "planned":
             where = "" if shape.server else _server(scene, attempt)
-            sent = f"on {where or 'the server'}" if scene.phase == "queued" else "on its way"
+            there = "on the server" if shape.now >= len("on the server") else "on server"
+            sent = (f"on {where}" if where else there) if scene.phase == "queued" else "on its way"
             return (_with_eta(sent, scene, shape, moment),)
         case "waiting" if scene.next_reason:
             return ((f"again: {safe(scene.next_reason)}", "warn"),)

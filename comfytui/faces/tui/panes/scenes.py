@@ -8,8 +8,8 @@ from msgspec import Struct
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.panes import scene_row
 from comfytui.faces.tui.panes.etas import Etas
-from comfytui.faces.tui.panes.line import Line
-from comfytui.faces.tui.panes.others import others_height, others_lines
+from comfytui.faces.tui.panes.line import BLANK, Line, Span
+from comfytui.faces.tui.panes.others import OTHERS_ROOM, others_height, others_lines
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
 from comfytui.faces.tui.panes.scene_order import SceneOrder
@@ -109,6 +109,10 @@ class ScenesPane(Pane):
         head = (scene_row.head(shape),) if height > 3 else ()
         return Picture(lines=Lazy(len(shown) + len(below), line), head=head, note=self._note(), cursor=cursor)
 
+    def wish(self, view: View) -> int:
+        """Return how many lines the whole queue would take, with some room for what others have on the server."""
+        return 1 + len(view.state.scenes) + OTHERS_ROOM
+
     def _cursor(self, scenes: Sequence[Scene], others: int) -> int | None:
         if self._other is not None and others and self._shown:
             self._other = min(self._other, others - 1)
@@ -140,16 +144,17 @@ class ScenesPane(Pane):
         tally = self._tally
         if not tally.scenes:
             return ()
-        done, failed = tally.count("done"), tally.count("failed")
-        rest = len(tally.scenes) - done - failed - tally.count("cancelled", "skipped")
-        parts: list[Line] = [((f"{done:,} done", "dim"),)]
-        parts += [((f"{failed:,} failed", "bad"),)] if failed else []
-        parts += [((f"{rest:,} to go", "dim"),)] if rest else []
-        spans = [span for place, part in enumerate(parts) for span in ((", " if place else " ", "dim"), *part)]
-        found = [f"filter: {len(self._shown):,}"] if self.terms else []
+        done, failed, left = tally.count("done"), tally.count("failed"), tally.count("cancelled", "skipped")
+        rest = len(tally.scenes) - done - failed - left
+        parts: list[Span] = [(f"{failed:,} failed", "bad")] if failed else []
+        parts.append((f"{done:,} done", "dim"))
+        parts += [(f"{left:,} left out", "warn")] if left else []
+        parts += [(f"{rest:,} to go", "dim")] if rest else []
+        spans: list[Span] = [(f"{', ' if place else ' '}{text}", role) for place, (text, role) in enumerate(parts)]
+        found = [self.filter_words(len(self._shown))] if self.terms else []
         found += [f"{len(self.marks):,} marked"] if self.marks else []
         found += [self.order.words] if self.order.words else []
-        return (*spans, (f" ({', '.join(found)}) " if found else " ", "accent"))
+        return (*(((f" ({', '.join(found)})", "accent"),) if found else BLANK), *spans, (" ", "dim"))
 
     # --- keys ----------------------------------------------------------------------------------------------------
 
@@ -222,5 +227,6 @@ def _nothing(view: View, filtered: bool) -> list[Line]:
     if filtered:
         return [(("No scene fits the filter. esc clears it.", "dim"),)]
     if run is not None and run.observing:
-        return [(("Watching the server; there is no story.", "dim"),)]
+        others = "" if view.state.server.others else "Prompts of others are listed here."
+        return [(("Watching the server; there is no story.", "dim"),), ((others, "dim"),)]
     return [(("No scenes yet.", "dim"),)]

@@ -11,6 +11,7 @@ class ConfirmScreen(Sheet[bool]):
 
     BINDINGS = bindings("confirm")
     heading = "Confirm"
+    note = BLANK  # the answers say it
     widest = 62
 
     def __init__(self, question: str, meaning: str) -> None:

@@ -11,7 +11,7 @@ from comfytui.faces.tui.layout import Ask, DeckLayout, Wish, shape_for
 from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.frames import FramesPane
 from comfytui.faces.tui.panes.gpu import GpuPane
-from comfytui.faces.tui.panes.health import HealthPane
+from comfytui.faces.tui.panes.health import HealthPane, standing
 from comfytui.faces.tui.panes.log import LogPane
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.scenes import ScenesPane
@@ -64,6 +64,8 @@ class DeckScreen(LeanScreen[None]):
             "health": self.health,
             "log": LogPane(PANE_TITLES["log"], name="log"),
         }
+        for pane in self.panes.values():
+            pane.shares = True
         self.ground = PaneGround(*self.panes.values(), ask=self.wish)
 
     def compose(self) -> ComposeResult:
@@ -106,11 +108,12 @@ class DeckScreen(LeanScreen[None]):
         self.draw_bars()
 
     def wish(self, cells: int) -> Wish:
-        """Return how many lines Health and GPU would like to have at a side of ``cells``."""
+        """Return how many lines the queue would like to have, and Health and GPU at a side of ``cells``."""
         if self.view is None or not self.view.lane.caught_up:
             return Wish()
         full, short = self.health.wish(self.view, cells - 4)
-        return Wish(health=full, health_short=short, gpu=self.gpu.wish(self.view))
+        queue = self.scenes.wish(self.view)
+        return Wish(scenes=queue, health=full, health_short=short, gpu=self.gpu.wish(self.view))
 
     def draw_bars(self) -> None:
         """Draw header, tabs and footer."""
@@ -119,7 +122,7 @@ class DeckScreen(LeanScreen[None]):
         width = self.app.size.width
         idle = idle_keys(self.view, self.scenes.selected, compact=self.has_class("-compact"))
         self.header.write(header_line(self.view, width))
-        trouble = any(server.trouble for server in self.view.state.servers)
+        trouble = bool(standing(self.view)) or any(server.trouble for server in self.view.state.servers)
         self.tabs.write(tabs_line(self.focused_name, width, self.pane.picture.note, trouble=trouble))
         self.timeline.look(self.view, width)
         self.footer.write(footer_line(self.focused_name, self.view, width, idle))

@@ -26,6 +26,7 @@ class FilterInput(Input):
         """Filter by what is typed so far."""
         event.stop()
         self.pane.filter(event.value)
+        cast("DeckScreen", self.screen).draw_bars()  # what the pane notes stands beside the tabs where room is short
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter."""

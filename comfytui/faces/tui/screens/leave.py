@@ -11,6 +11,7 @@ class LeaveScreen(Sheet[Leaving]):
 
     BINDINGS = bindings("leave")
     heading = "Leave"
+    note = BLANK  # the answers say it
     widest = 62
 
     def sheet_lines(self, width: int) -> list[Line]:

@@ -145,7 +145,7 @@ class PictureScreen(PacedScreen[None]):
         elif frame is None or self.scene is None:
             await box.tell((why_not(name, attempt), "text"))
         else:
-            facts = f"{file_size(frame.bytes)}, {'proven whole' if frame.verified else 'unproven'}, {_VIA[frame.via]}"
+            facts = f"{file_size(frame.bytes)}, {'proven' if frame.verified else 'unproven'}, {_VIA[frame.via]}"
             folder = self.scene.brief.folder
             if why := why_words(bool(getattr(self.app, "ascii", False)), self.app.theme, self._colours()):
                 place = f"{folder}/generated-frames-attempt-{number}/{name}"

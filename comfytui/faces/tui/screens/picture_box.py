@@ -8,7 +8,7 @@ from comfytui.errors import Failure
 from comfytui.faces.tui.bars import Bar
 from comfytui.faces.tui.drawing import Method, canvas, library
 from comfytui.faces.tui.gallery import Gallery, picture
-from comfytui.faces.tui.panes.line import Line, Role, clip, clip_start, safe, wrap
+from comfytui.faces.tui.panes.line import BLANK, Line, Role, clip, clip_start, safe, wrap
 from comfytui.faces.tui.panes.line_list import LineList
 from comfytui.faces.tui.panes.picture import Picture
 
@@ -69,10 +69,15 @@ class PictureBox(Vertical):
         """Write heading, words and foot for the present width."""
         whose, which, name = self.heading
         start = f" {whose}"
+        which = which if cell_len(start) + cell_len(which) + 2 <= self.size.width else which.replace(" of ", "/")
         room = self.size.width - cell_len(start) - cell_len(which) - 5
         shown = clip_start(name, room) if room >= 8 else ""
-        self.title.write(((start, "strong"), ("  ", "text"), (which, "text"), ("  ", "text"), (shown, "dim")))
-        self.foot.write(((clip(f" {self.facts}", max(4, self.size.width)), "dim"),))
+        named: Line = (("  ", "text"), (shown, "dim")) if shown else BLANK
+        self.title.write(((start, "strong"), ("  ", "text"), (which, "text"), *named))
+        facts = self.facts
+        while ", " in facts and cell_len(facts) + 1 > self.size.width:
+            facts = facts.rpartition(", ")[0]
+        self.foot.write(((clip(f" {facts}", max(4, self.size.width)), "dim"),))
         room = max(10, self.size.width - 4)
         lines: list[Line] = [((part, role),) for text, role in self.said for part in wrap(safe(text), room)]
         self.words.show(Picture(lines=lines))

@@ -76,6 +76,7 @@ class RerunForm(ModalScreen[Changes]):
 
     def on_mount(self) -> None:
         """Write the labels; no cursor blinks: that costs 2,600 bytes a second."""
+        self.set_class(bool(getattr(self.app, "ascii", False)), "-ascii")
         self.seed.cursor_blink = self.prompt.cursor_blink = False
         self.prompt.move_cursor(self.prompt.document.end)
         self.head.write(((f"Rerun {self.subject} with", "strong"),))

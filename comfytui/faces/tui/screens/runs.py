@@ -10,13 +10,13 @@ from comfytui.errors import Failure
 from comfytui.faces.tui.bars import Bar, Message
 from comfytui.faces.tui.footer import footer_line
 from comfytui.faces.tui.keys import bindings
-from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.figures import duration, plural
 from comfytui.faces.tui.panes.line import BLANK, Line, Role, left, right, safe, wrap
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
+from comfytui.faces.tui.screens.pane_screen import PaneScreen
 from comfytui.faces.tui.screens.sheet import Sheet
-from comfytui.faces.tui.view import Resumed, View
+from comfytui.faces.tui.view import View
 from comfytui.model.catalog import Catalog, RunEntry, SceneChange, SceneSide
 
 ID, WORD, FRAMES, TOOK, REQUEUES = 15, 11, 6, 7, 8
@@ -80,6 +80,10 @@ def _scenes(width: int) -> int:
     return 13 if width >= ROOMY else 7
 
 
+def _requeues(width: int) -> int:
+    return REQUEUES if width >= ROOMY else 3
+
+
 def head_line(width: int) -> Line:
     """Return the names of the columns for ``width`` cells."""
     cells = [
@@ -89,7 +93,7 @@ def head_line(width: int) -> Line:
         right("frames", FRAMES),
         right("took", TOOK),
     ]
-    cells += [right("requeues", REQUEUES), "story"] if width >= WITH_STORY else []
+    cells += [right("requeues" if width >= ROOMY else "req", _requeues(width)), "story"] if width >= WITH_STORY else []
     return (("  ".join(cells), "faint"),)
 
 
@@ -106,16 +110,16 @@ def row(entry: RunEntry, width: int) -> Line:
     )
     if width < WITH_STORY:
         return spans
-    story = safe(entry.problem or " ".join(filter(None, (entry.story, entry.logline))))
+    story = safe(entry.problem or ": ".join(filter(None, (entry.story, entry.logline))))
     requeues = f"{entry.requeues:,}"
     return (
         *spans,
-        (f"  {right(requeues, REQUEUES)}  ", "warn" if entry.requeues else "dim"),
+        (f"  {right(requeues, _requeues(width))}  ", "warn" if entry.requeues else "dim"),
         (story, "warn" if entry.problem else "dim"),
     )
 
 
-class RunsScreen(LeanScreen[None]):
+class RunsScreen(PaneScreen[None]):
     """Header, the list, footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("runs", "lists")
@@ -127,7 +131,7 @@ class RunsScreen(LeanScreen[None]):
         self.catalog = catalog
         self.view: View | None = None
         self.header, self.footer, self.message = Bar("header"), Bar("footer"), Message()
-        self.pane = RunsPane()
+        self.pane: RunsPane = RunsPane()
 
     def compose(self) -> ComposeResult:
         """Return the parts of the screen."""
@@ -153,10 +157,6 @@ class RunsScreen(LeanScreen[None]):
         width = self.app.size.width
         self.header.write(((" comfytui", "key"), ("  PAST RUNS", "accent")))
         self.footer.write(footer_line("runs", view, width, ()))
-
-    def on_screen_resume(self) -> None:
-        """Show the present moment."""
-        self.app.post_message(Resumed())
 
     def on_resize(self) -> None:
         """Draw for the new size."""
@@ -199,18 +199,6 @@ class RunsScreen(LeanScreen[None]):
             self.app.say(str(failure), "bad")  # type: ignore[attr-defined]
             return
         self.app.push_screen(CompareScreen(before, after, changes))
-
-    def action_move(self, by: int) -> None:
-        """Go ``by`` runs down."""
-        self.pane.move(by)
-
-    def action_jump(self, last: bool) -> None:
-        """Go to the first or last run."""
-        self.pane.jump(last)
-
-    def action_turn(self, pages: int) -> None:
-        """Go ``pages`` pages down."""
-        self.pane.turn(pages)
 
 
 class CompareScreen(Sheet[None]):

@@ -8,14 +8,14 @@ from textual.binding import BindingType
 from comfytui.faces.tui.bars import Bar, Message, header_line
 from comfytui.faces.tui.footer import footer_line, idle_keys
 from comfytui.faces.tui.keys import OF_SCENE, bindings, bindings_of
-from comfytui.faces.tui.lean import LeanScreen
 from comfytui.faces.tui.panes.line import Line, safe
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Lazy, Picture
 from comfytui.faces.tui.replay import Timeline
+from comfytui.faces.tui.screens.pane_screen import PaneScreen
 from comfytui.faces.tui.screens.scene_text import scene_rows
 from comfytui.faces.tui.screens.section import Row
-from comfytui.faces.tui.view import Resumed, View
+from comfytui.faces.tui.view import View
 from comfytui.model.state import Scene
 
 REST = "  "
@@ -82,7 +82,7 @@ class ScenePane(Pane):
             self.rebuild()
 
 
-class SceneScreen(LeanScreen[None]):
+class SceneScreen(PaneScreen[None]):
     """Header, the scene's text, footer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -98,7 +98,7 @@ class SceneScreen(LeanScreen[None]):
         self.view: View | None = None
         self.header, self.footer, self.message = Bar("header"), Bar("footer"), Message()
         self.timeline = Timeline()
-        self.pane = ScenePane(scene_id)
+        self.pane: ScenePane = ScenePane(scene_id)
 
     def compose(self) -> ComposeResult:
         """Return the parts of the screen."""
@@ -123,10 +123,6 @@ class SceneScreen(LeanScreen[None]):
             self.timeline.look(self.view, width)
             self.footer.write(footer_line("scene", self.view, width, idle))
 
-    def on_screen_resume(self) -> None:
-        """Catch up with what happened while another screen lay over this one."""
-        self.app.post_message(Resumed())
-
     def on_resize(self) -> None:
         """Draw the edges for the new size."""
         self.call_after_refresh(self.draw_bars)
@@ -145,15 +141,3 @@ class SceneScreen(LeanScreen[None]):
     def action_attempt(self, by: int) -> None:
         """Show another attempt."""
         self.pane.step(by)
-
-    def action_move(self, by: int) -> None:
-        """Choose the row ``by`` lines further."""
-        self.pane.move(by)
-
-    def action_jump(self, last: bool) -> None:
-        """Choose the first or last row."""
-        self.pane.jump(last)
-
-    def action_turn(self, pages: int) -> None:
-        """Choose a row some pages further."""
-        self.pane.turn(pages)

@@ -23,6 +23,7 @@ class Sheet(ModalScreen[Result]):
     """Shows lines in a box; a subclass makes the lines for the width there is."""
 
     heading = ""
+    note: Line = ((" esc ", "key"), ("closes ", "dim"))
     widest = 72
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class Sheet(ModalScreen[Result]):
         lines = self.sheet_lines(width - 4)
         self.box.styles.width = width
         self.box.styles.height = min(len(lines) + 2, max(3, rows - 2))
-        self.box.show(Picture(lines=lines))
+        self.box.show(Picture(lines=lines, note=self.note))
 
     def action_move(self, by: int) -> None:
         """Scroll ``by`` lines."""
