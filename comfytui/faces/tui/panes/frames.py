@@ -89,8 +89,8 @@ class FramesPane(Pane):
         self.rebuild()
 
     def on_blur(self) -> None:
-        """Show it no longer."""
-        self.rebuild()
+        """Show it no longer, once the keys are elsewhere."""
+        self.call_later(self.rebuild)
 
 
 def _place_of(sought: tuple[object, ...], listed: Sequence[Entry]) -> int:
