@@ -142,12 +142,7 @@ class Dashboard(ThemedApp[Leaving]):
             self._due[1].stop()
         self._due = (due, self.set_timer(max(SHORTEST, due - now), self.paint, name="paint"))
         if due - now < SHORTEST:
-            self.call_later(self._paint_due)
-
-    def _paint_due(self) -> None:
-        """Paint what is due at once: a timer that is so short may be passed over (see :data:`SHORTEST`)."""
-        if self._due is not None:
-            self.paint()
+            self.call_later(lambda: self.paint() if self._due is not None else None)
 
     @property
     def at_rest(self) -> bool:
