@@ -40,8 +40,8 @@ BATCH = 256
 LATEST_START = 0.2
 """Seconds after which the feed is read although the deck was not painted: another screen may lie over it at once."""
 
-SHORTEST = 0.01
-"""Seconds of the shortest timer. One of Textual's (8.2) that is shorter than a pause of this process never fires."""
+SHORTEST = 0.02
+"""Seconds of the shortest timer: one of Textual's (8.2) never fires where this process pauses for longer than it."""
 
 MESSAGE_SECONDS = 6.0
 
@@ -141,8 +141,6 @@ class Dashboard(ThemedApp[Leaving]):
                 return
             self._due[1].stop()
         self._due = (due, self.set_timer(max(SHORTEST, due - now), self.paint, name="paint"))
-        if due - now < SHORTEST:
-            self.call_later(lambda: self.paint() if self._due is not None else None)
 
     @property
     def at_rest(self) -> bool:
