@@ -94,8 +94,10 @@ def tabs_line(focused: PaneName, width: int, note: Line = (), trouble: bool = Fa
         here: Line = ((f"[{label}]", "key"),)
         spans.append(here if name == focused else ((f" {label} ", "warn" if alarm else "dim"),))
     tabs = join(spans, "")
-    note = ((note[0][0].lstrip(), note[0][1]), *note[1:]) if note else note  # the tabs end with a blank
-    return spread(tabs, shortened(note, width - line_width(tabs) - 1), width)
+    room = width - line_width(tabs) - 1
+    if line_width(note) > room:  # the tabs end with a blank
+        note = ((note[0][0].lstrip(), note[0][1]), *note[1:])
+    return spread(tabs, shortened(note, room), width)
 
 
 class Message(LineList):
