@@ -75,6 +75,12 @@ def takers(lanes: Sequence[Lane], standing: Standing) -> list[str]:
     return [lane.name for lane in ready if _is_first(lane, lanes, standing.waiting_for(lane.tags))]
 
 
+def idle_for(scene: Scene, lanes: Sequence[Lane], *, but: str) -> str | None:
+    """Return a lane with nothing to do that can render ``scene``, other than ``but``; ``None`` without one."""
+    idle = sorted((lane for lane in lanes if not lane.busy and lane.name != but), key=lambda lane: lane.rank)
+    return next((lane.name for lane in idle if _fits(scene, lane.tags)), None)
+
+
 def to_give_back(lanes: Sequence[Lane], standing: Standing) -> list[Scene]:
     """Return the scenes whose prompts wait on a server, but would be done sooner by the others, even after all that
     waits for those; at most one of each server. What executes stays where it is.

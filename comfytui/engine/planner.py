@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from comfytui.engine.lanes import Capacity, lanes_of, nobody_left, takers
+from comfytui.engine.lanes import Capacity, idle_for, lanes_of, nobody_left, takers
 from comfytui.engine.standing import Standing
 from comfytui.model.best import best_attempt
 from comfytui.model.failure_classes import FREE_RETRIES, FailureClass, RetryRule, class_of, note_after, rule_of
@@ -76,15 +76,19 @@ def submissions(state: State, room: int, standing: Standing | None = None) -> li
 def pulled(state: State, standing: Standing, capacity: Capacity, now: datetime) -> list[Submission]:
     """Return the next attempt that one of several servers takes, if any: whoever is free, as ``lanes`` has it.
 
-    A scene for which only servers are left that were given up goes to the first of these, where it ends as lost.
+    A scene that did not succeed on a server is rather tried on another, as long as that one has anything else to do, or
+    another idles. A scene for which only servers are left that were given up goes to the first of these, where it ends
+    as lost.
     """
     if state.run is None or state.run.held:
         return []
     lanes = lanes_of(state, capacity, standing, now)
     for name in takers(lanes, standing):
-        tags = frozenset(state.server_called(name).tags)
-        for scene in first_of(state, standing.candidates(tags)):
-            return [_submission(scene, name)]
+        places = standing.candidates(frozenset(state.server_called(name).tags))
+        elsewhere = [place for place in places if not _was_on(state.scenes[place], name)]
+        for scene in first_of(state, elsewhere or places):
+            other = idle_for(scene, lanes, but=name) if _was_on(scene, name) else None
+            return [_submission(scene, other or name)]
     given_up = [server for server in state.servers if server.lost]
     for server in given_up:
         if standing.on(server.name).count("planned"):
@@ -93,6 +97,11 @@ def pulled(state: State, standing: Standing, capacity: Capacity, now: datetime) 
             if nobody_left(scene, state):
                 return [_submission(scene, server.name)]
     return []
+
+
+def _was_on(scene: Scene, server: str) -> bool:
+    """Tell whether the newest attempt of ``scene`` was made on that server."""
+    return bool(scene.attempts) and scene.attempts[-1].server_name == server
 
 
 def _submission(scene: Scene, server: str = "") -> Submission:

@@ -195,6 +195,17 @@ def test_a_server_that_is_busy_with_prompts_of_others_comes_last() -> None:
     assert yard.shares == {"b": 1}
 
 
+def test_what_failed_on_one_server_is_rather_tried_on_another() -> None:
+    yard = Yard({"a": 0.5, "b": 0.5}, 1)
+    yard.dispatch()
+    assert yard.shares == {"a": 1}
+    yard.ends.clear()
+    yard.ended("s1", 1, "error")
+    yard.tell(e.SceneRequeued(scene="s1", next_attempt=2, attempts=2, reason="error"))
+    yard.dispatch()
+    assert [attempt.server_name for attempt in yard.state.scenes[0].attempts] == ["a", "b"]
+
+
 def test_tags_are_kept() -> None:
     yard = Yard({"a": 0.5, "big": 4.0}, 6, {"big": "24gb"}, server_tags=("24gb",))
     yard.play()
