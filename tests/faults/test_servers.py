@@ -89,8 +89,8 @@ async def test_one_that_comes_up_later_gets_work(stage: Stage) -> None:
 async def test_what_a_dead_one_had_goes_to_the_others_and_costs_no_budget(stage: Stage) -> None:
     """It dies while it executes one scene and has another behind it; then it comes back and gets work again."""
     stage.policy = replace(stage.policy, scene_retry_budget=0)
-    death = f.Death(at="SaveImage", step=1, nth=1, restart_after=1.0)
-    async with fleet(stage, Member("a"), Member("dies", faults=(death,))) as ships:
+    death = f.Death(at="SaveImage", step=1, nth=1, restart_after=2.0)
+    async with fleet(stage, Member("a", slower=2.0), Member("dies", faults=(death,))) as ships:
         ships.open(*scenes(12))
         run = await ships.drive()
     assert (run.code, run.findings) == (0, [])

@@ -11,7 +11,7 @@ from typing import Any
 from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.prompt.ending import unanswered
 from comfytui.engine.prompt.signals import PromptSignals
-from comfytui.engine.prompt.waiting import RESOLUTION
+from comfytui.engine.prompt.waiting import AWAY_LOOK, RESOLUTION
 from comfytui.errors import Failure
 from comfytui.sources.comfy.failures import TransportFailure
 from comfytui.sources.comfy.wire import PromptRejection, PromptReply
@@ -93,7 +93,7 @@ async def _back(desk: Desk, signals: PromptSignals, scene: str) -> bool:
         elif away >= patience - RESOLUTION:
             raise Failure("prompt.handed_over", server=desk.name, why=unanswered(away))
         else:
-            await signals.wait(max(RESOLUTION, patience - away))
+            await signals.wait(max(RESOLUTION, min(AWAY_LOOK, patience - away)))
     return not desk.server.lost
 
 

@@ -22,6 +22,9 @@ SILENCE_OF_ONE = 5
 QUEUE_EVERY = 5
 """Every so many silent polls look at /queue too: with heavy prompts of other people it weighs megabytes."""
 
+AWAY_LOOK = 1.0
+"""Seconds between two looks at whether another server takes the scene of one that is away: how long that is waited for
+depends on what is learnt meanwhile."""
 RESOLUTION = 0.001
 """Seconds below which a wait counts as over: what is left of it may be too little for a clock to tell."""
 
@@ -88,8 +91,10 @@ def next_step(look: Look, policy: QueuePolicy) -> Step:
     if (reason := _given_up(look, policy)) is not None:
         return GiveUp(reason)
     if look.away is not None:
-        waited_for = policy.server_wait_seconds if look.patience is None else look.patience
-        return WaitOn(max(RESOLUTION, min(policy.server_wait_seconds, waited_for) - look.away))
+        left = policy.server_wait_seconds - look.away
+        if look.patience is not None:
+            left = min(left, look.patience - look.away, AWAY_LOOK)
+        return WaitOn(max(RESOLUTION, left))
     due_in = _read_due_in(look, policy)
     if due_in <= RESOLUTION:
         if policy.history_max_attempts and look.reads >= policy.history_max_attempts:
