@@ -16,7 +16,7 @@ from comfytui.model.state import Attempt
 EXAMPLE_BYTES = 16384
 """The most bytes of an example: raw deflate looks back 32 kB, over the example and the attempt itself."""
 
-_LEVEL, _WINDOW, _MEMORY = 1, -15, 8
+_LEVEL, _WINDOW, _MEMORY = 6, -15, 8
 _SMALL = 4096
 """Packed bytes up to which attempts are worth keeping unpacked for a while: about 100 frames."""
 
@@ -95,5 +95,5 @@ def _unpack(packed: bytes, example: bytes) -> tuple[Attempt, ...]:
     return _decoder.decode(whole)
 
 
-_recently = lru_cache(maxsize=128)(_unpack)
+_recently = lru_cache(maxsize=64)(_unpack)
 """The same: a scene that ends is asked for several times, and so are those on a screen."""
