@@ -13,7 +13,7 @@ of a scene lies from its mean. A scene that executes is judged by those that too
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil, sqrt
 from statistics import fmean, median, stdev
@@ -61,7 +61,8 @@ class Known(Struct, frozen=True, kw_only=True):
     spent: tuple[Spent, ...] = ()
     cold: bool = True
     done: int = 0
-    ends: tuple[datetime, ...] = ()
+    ends: dict[str, tuple[datetime, ...]] = {}
+    """When the newest prompts of each server ended, by its name."""
     waiting: tuple[int, ...] = ()
     working: tuple[int, ...] = ()
 
@@ -174,20 +175,24 @@ def _taught(known: Known, scene: Scene) -> Known:
     parts = [part for attempt in attempts if (part := _spent(attempt, known.ends)) is not None]
     if not parts:
         return known
-    ends = tuple(a.execution_ended_at for a in attempts if a.execution_ended_at is not None)
+    ends = dict(known.ends)
+    for attempt in attempts:
+        if attempt.execution_ended_at is not None:
+            before = ends.get(attempt.server_name, ())
+            ends[attempt.server_name] = (*before, attempt.execution_ended_at)[-RECENT_ENDS:]
     spent = (*known.spent, replace(_sum(parts), server=attempts[-1].server_name))
     return replace(
         known, spent=spent[-WINDOW:], cold=known.cold and len(spent) <= WINDOW,
-        done=known.done + (scene.phase == "done"), ends=(*known.ends, *ends)[-RECENT_ENDS:],
+        done=known.done + (scene.phase == "done"), ends=ends,
     )  # fmt: skip
 
 
-def _spent(attempt: Attempt, ends: Sequence[datetime]) -> Spent | None:
-    """Return what ``attempt`` took; ``None`` unless it executed. Its turn came when the one before it had ended."""
+def _spent(attempt: Attempt, ends: Mapping[str, Sequence[datetime]]) -> Spent | None:
+    """Return what ``attempt`` took; ``None`` unless it executed. Its turn came when the one before had ended there."""
     began, ended = attempt.executing_at, attempt.execution_ended_at
     if began is None or ended is None:
         return None
-    turn = max([attempt.planned_at, *(end for end in ends if end <= began)])
+    turn = max([attempt.planned_at, *(end for end in ends.get(attempt.server_name, ()) if end <= began)])
     wait, busy = max(0.0, (began - turn).total_seconds()), (ended - began).total_seconds()
     if attempt.steps is None:
         return Spent(wait=wait, busy=busy)
@@ -275,8 +280,10 @@ def _costs(known: Known) -> list[float]:
 def _under_way(known: Known, state: State, scene: Scene, now: datetime) -> Estimate | None:
     """Return how much longer ``scene`` executes, or ``None`` when it is slower than all that are known.
 
-    A scene whose frames are being collected counts as good as over.
+    A scene whose frames are being collected counts as good as over. Of several servers it is judged by its own, as soon
+    as that has ended enough.
     """
+    known = _of_server(known, scene)
     began = scene.latest.executing_at if scene.latest is not None else None
     if scene.phase != "executing" or began is None:
         return Estimate(likely=0.0, late=0.0)
@@ -287,6 +294,13 @@ def _under_way(known: Known, state: State, scene: Scene, now: datetime) -> Estim
     rest = {"load": ("steps", "save"), "steps": ("save",)}.get(part, ())
     later = [Estimate(likely=median(told), late=_high(told)) for name in rest if (told := _told(known, name))]
     return _added([present, *later])
+
+
+def _of_server(known: Known, scene: Scene) -> Known:
+    """Return what is known of the server that ``scene`` is on, where it has one among several and that is enough."""
+    server = scene.latest.server_name if scene.latest is not None else ""
+    own = tuple(spent for spent in known.spent if spent.server == server) if server else ()
+    return replace(known, spent=own) if len(own) >= FEWEST else known
 
 
 def _part(state: State, scene_id: str, began: datetime) -> tuple[str, datetime]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from comfytui.faces.tui.panes.figures import span, wall_range
 from comfytui.model.eta import Estimate, Known, learn, run_estimate, scene_estimate, typical
-from comfytui.model.events import SceneReopened
+from comfytui.model.events import SceneReopened, ServerBrief
 from comfytui.model.fold import fold_all
 from comfytui.model.state import State
 from tests.ui.script import MIDNIGHT, Script
@@ -199,6 +199,25 @@ def test_several_servers_share_what_is_to_come() -> None:
     assert left({"a": 10.0, "b": 10.0}) == pytest.approx(60, rel=0.15)
     assert left({"a": 10.0, "b": 10.0, "c": 10.0, "d": 10.0}) == pytest.approx(30, rel=0.15)
     assert left({"a": 10.0, "slow": 40.0}) == pytest.approx(96, rel=0.25), "12 scenes at 1.25 every 10 s"
+
+
+def test_others_prompts_and_what_executes_are_judged_by_the_scenes_own_server() -> None:
+    script = Script()
+    script.briefs = (ServerBrief(name="a", url="http://a"), ServerBrief(name="slow", url="http://slow"))
+    script.opened(9, 1).reached(server="a").reached(server="slow")
+    script.queued("scene-001", server="slow").executing("scene-001").queued("scene-002", server="a")
+    script.wait(10).executing("scene-002").wait(10).executed("scene-002", frames=1).frame("scene-002", 1)
+    script.attempt_ended("scene-002").scene_ended("scene-002", 1)
+    state = state_of(script)
+    assert learn(Known(), state).spent[-1].wait == pytest.approx(10), "nothing had ended on its server"
+    script.wait(80).executed("scene-001", frames=1).frame("scene-001", 1)
+    script.attempt_ended("scene-001").scene_ended("scene-001", 1)
+    script.rendered("scene-003", 1, 100, server="slow").rendered("scene-004", 1, 10, server="a")
+    script.queued("scene-005", server="slow").executing("scene-005").wait(20)
+    state = state_of(script)
+    found = scene_estimate(learn(Known(), state), state, "scene-005", script.at)
+    assert found is not None
+    assert found.likely == pytest.approx(80, abs=2), "half of all scenes take 10 s, none of its own server's do"
 
 
 def test_ten_thousand_scenes_cost_little_a_change() -> None:
