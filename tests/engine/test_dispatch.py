@@ -1,11 +1,13 @@
 """The foreman knows only the protocol: whatever renders behind it, its own servers or a queue of somebody else's."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import anyio
+import pytest
 
 from comfytui.engine.dispatch.protocol import Client, Dispatch
+from comfytui.engine.dispatch.stations import opened
 from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub, Unrecorded
 from comfytui.model import commands as c
@@ -92,3 +94,22 @@ async def test_a_queue_can_stand_behind_the_foreman(stage: Stage) -> None:
     assert [scene.phase for scene in hub.state.scenes] == ["done", "done", "cancelled", "done"]
     assert queue.asked == [("scene-003", "give_up")] and queue.most == 3
     assert answers == ["", "a queue has no log"]
+
+
+class Slow:
+    """Servers that take their time to be left."""
+
+    async def live(self, leave: anyio.Event) -> None:
+        await leave.wait()
+        await anyio.sleep(600.0)
+
+    async def meet(self, *, everyone: bool) -> None:
+        await anyio.sleep(0.0)
+
+
+async def test_who_leaves_at_once_does_not_wait_for_servers_to_end(stage: Stage) -> None:
+    began = anyio.current_time()
+    with anyio.move_on_after(5.0):
+        async with opened(cast(Any, Slow()), everyone=False):
+            pass
+    assert anyio.current_time() - began == pytest.approx(5.0)

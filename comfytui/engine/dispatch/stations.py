@@ -183,22 +183,25 @@ async def opened(stations: Stations, *, everyone: bool) -> AsyncIterator[Station
     Raises the ``Failure`` of the first one when none can be used, and those of :meth:`Station.live`.
     """
     fault: Exception | None = None
-    leave, living = anyio.Event(), anyio.CancelScope(shield=True)
+    leave, left, living = anyio.Event(), anyio.Event(), anyio.CancelScope(shield=True)
 
     async def live() -> None:
         with living:  # who uses the servers is through with them before they are left, also when that is cancelled
             await stations.live(leave)
+        left.set()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(live)
         try:
-            await stations.meet(everyone=everyone)
-            yield stations
-        except Exception as problem:  # noqa: BLE001 - raised again below: each server is left in good order first
-            fault = problem
+            try:
+                await stations.meet(everyone=everyone)
+                yield stations
+            except Exception as problem:  # noqa: BLE001 - raised again below: each server is left in good order first
+                fault = problem
+            leave.set()
+            await left.wait()
         except BaseException:
             living.cancel()
             raise
-        leave.set()
     if fault is not None:
         raise fault
