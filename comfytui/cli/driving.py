@@ -48,10 +48,9 @@ def credentials(*servers: ServerPlan) -> Credentials:
 
 
 def _own(server: ServerPlan, common: Credentials) -> Credentials:
-    headers = headers_in(Path(server.headers_file), server.url, os.environ) if server.headers_file else None
     env = env_for(Path(server.env_file), server.url) if server.env_file else {}
-    if headers is not None:
-        return Credentials(headers=headers, server_env=env)
+    if server.headers_file:  # nobody else's login for it, also when its headers are not in the file any more
+        return Credentials(headers=headers_in(Path(server.headers_file), server.url, os.environ), server_env=env)
     return replace(common, server_env=env) if env else common
 
 

@@ -82,8 +82,8 @@ def distinct(addresses: Sequence[str]) -> None:
             seen.add(place)
 
 
-def headers_in(file: Path, url: str, environ: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the headers of the server at ``url`` in the configuration ``file``; ``None`` where it names none.
+def headers_in(file: Path, url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of the server at ``url`` in the configuration ``file``; none where it does not name any.
 
     ``${NAME}`` in a value stands for a variable of ``environ``. Raises ``Failure`` ``config.unreadable`` or
     ``config.value``, with no value in it.
@@ -91,7 +91,7 @@ def headers_in(file: Path, url: str, environ: Mapping[str, str]) -> dict[str, st
     for number, table in enumerate(_tables(file)):
         if server_address(str(table["url"])) == url and "headers" in table:
             return {name: _filled(text, environ, number, name, file) for name, text in table["headers"].items()}
-    return None
+    return {}
 
 
 def env_for(file: Path, url: str) -> dict[str, str]:

@@ -81,6 +81,10 @@ def test_a_header_may_name_a_variable(tmp_path: Path, monkeypatch: pytest.Monkey
     plan = plan_of(settings(tmp_path, text, {"KEY_OF_A": "s3cr3t"}), tmp_path)
     assert plan.server.name == "", "the only server of a run has no name"
     assert credentials(*plan.servers).of("").headers == {"X-Key": "k s3cr3t"}
+    (tmp_path / "comfytui.toml").write_text("", encoding="utf-8")
+    monkeypatch.setenv("COMFYTUI_TOKEN", "for-all")
+    forgotten = credentials(*plan.servers).of("")
+    assert (forgotten.token, forgotten.headers) == (None, {}), "it had a login of its own, and gets nobody else's"
     with pytest.raises(Failure, match=r"servers\[0\]\.headers\.X-Key .* KEY_OF_A is not set") as told:
         settings(tmp_path, text)
     assert told.value.code == "config.value"
