@@ -95,7 +95,7 @@ def tabs_line(focused: PaneName, width: int, note: Line = (), trouble: bool = Fa
         spans.append(here if name == focused else ((f" {label} ", "warn" if alarm else "dim"),))
     tabs = join(spans, "")
     room = width - line_width(tabs) - 1
-    if line_width(note) > room:  # the tabs end with a blank
+    if note and line_width(note) > room:  # the tabs end with a blank
         note = ((note[0][0].lstrip(), note[0][1]), *note[1:])
     return spread(tabs, shortened(note, room), width)
 
