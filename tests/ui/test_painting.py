@@ -1,5 +1,6 @@
 """How the dashboard paints: only what changed, in a calm rhythm, and nothing at all when nothing happens."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -352,17 +353,22 @@ def test_a_run_is_shown_before_what_reads_it_is_loaded() -> None:
     assert told.stdout.strip() == "[]"
 
 
-async def test_a_feed_is_made_once_and_not_before_it_is_asked() -> None:
+async def test_a_feed_is_made_once_and_not_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
     made: list[ScriptedFeed] = []
 
     def make() -> ScriptedFeed:
-        made.append(ScriptedFeed([CaughtUp()]))
+        made.append(ScriptedFeed([CaughtUp(), FeedChanged(live=True)]))
         return made[-1]
 
     feed = LateFeed(make)
     items = feed.items()
     assert not made
     assert await anext(items) == CaughtUp()
+    assert not frozen
+    assert await anext(items) == FeedChanged(live=True)
+    assert frozen == [True]
     await feed.send(Stop(id="1"))
     assert [one.sent for one in made] == [[Stop(id="1")]]
 
