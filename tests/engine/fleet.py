@@ -84,7 +84,7 @@ class Fleet:
     async def until(self, condition: Callable[[State], object]) -> State:
         """Return the state as soon as ``condition`` holds for it."""
         while not hasattr(self.runner, "hub") or not condition(self.runner.hub.state):
-            await anyio.sleep(0.01)
+            await anyio.sleep(0.05)
         return self.runner.hub.state
 
 
