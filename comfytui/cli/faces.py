@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ from comfytui.settings import Settings
 if TYPE_CHECKING:
     from comfytui.faces.headless import OutputFormatter
     from comfytui.faces.tui.options import Leaving
+    from comfytui.model.eta import Spent
 
 Kind = Literal["dashboard", "lines", "json"]
 
@@ -131,6 +133,7 @@ def show(
             kinds=settings.notify.events,
         ),
         gallery=RunGallery(run) if run is not None else None,
+        earlier=partial(_earlier, run) if run is not None and not replay else None,
         keymap=checked(settings.keymap) if settings.keymap else {},
     )
     if settings.ssh:
@@ -140,6 +143,12 @@ def show(
     for path in dashboard.paths:
         print(path)
     return left
+
+
+def _earlier(run: RunDir) -> "tuple[Spent, ...]":
+    from comfytui.records.registry.earlier import earlier_spent
+
+    return earlier_spent(run)
 
 
 class EndNoted:

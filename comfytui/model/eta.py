@@ -27,6 +27,9 @@ from comfytui.model.state import Attempt, Scene, State
 WINDOW = 64
 """Scenes that teach: the newest ones."""
 
+ENOUGH = 5
+"""Scenes of a run from which on earlier runs teach nothing any more."""
+
 FEWEST = 2
 """Scenes below which nothing is known: one alone has no spread."""
 
@@ -112,6 +115,17 @@ def learn(known: Known, state: State) -> Known:
     for scene in sorted(over, key=_ended_at):
         known = _taught(known, scene)
     return known
+
+
+def reminded(known: Known, earlier: Sequence[Spent]) -> Known:
+    """Return what is known with what ``earlier`` runs of the same workflow took, the newest first, in the place of what
+    this run has not told yet: with each of its own scenes by one less.
+    """
+    lack = ENOUGH - len(known.spent)
+    if lack <= 0 or not earlier:
+        return known
+    cold = known.cold and bool(known.spent)
+    return replace(known, spent=(*known.spent, *earlier[:lack]), cold=cold, done=max(1, known.done))
 
 
 def run_estimate(known: Known, state: State, now: datetime) -> Estimate | None:

@@ -14,15 +14,19 @@ from msgspec.structs import replace
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.catalog import RunEntry
+from comfytui.model.plan import RunPlan, ServerPlan
+from comfytui.model.policy import QueuePolicy
+from comfytui.model.workflow import load_workflow
 from comfytui.records import lock
 from comfytui.records.lock import RunLock
 from comfytui.records.registry import index, pruning
 from comfytui.records.registry.choosing import age, choose
 from comfytui.records.registry.comparing import compare
+from comfytui.records.registry.earlier import earlier_spent
 from comfytui.records.registry.entry import read_entry
 from comfytui.records.registry.index import NAME, list_entries
 from comfytui.records.registry.pruning import Pruned, judge, prune
-from comfytui.records.rundir import RunDir
+from comfytui.records.rundir import RunDir, write_plan
 from tests.records.conftest import play_well
 from tests.records.scripted import Script
 
@@ -347,3 +351,32 @@ def test_the_lock_is_held_until_the_run_is_out_of_sight(
     pruned(runs, entries)
     assert seen == [True]
     assert not run.path.exists()
+
+
+def planned(run: RunDir, workflow: str = "smoke", url: str = "http://here") -> RunDir:
+    plan = RunPlan(
+        run_id=run.run_id, created_at=NOW, version="1", story=e.StoryBrief(id="tale"), scenes=(),
+        workflow=load_workflow(workflow), policy=QueuePolicy(), server=ServerPlan(url=url),
+    )  # fmt: skip
+    write_plan(run, plan)
+    return run
+
+
+def test_what_scenes_took_is_learnt_from_earlier_runs_that_are_like_it(ended: Callable[[str], RunDir]) -> None:
+    first, second, now, later = (planned(ended(f"2026030{day}-000000")) for day in (1, 2, 3, 4))
+    each = len(earlier_spent(second))
+    assert each and earlier_spent(first) == ()
+    assert (len(earlier_spent(now)), len(earlier_spent(later))) == (2 * each, 3 * each)
+    planned(first, workflow="txt2img")
+    assert len(earlier_spent(now)) == each, "another workflow teaches nothing"
+    planned(second, url="http://elsewhere")
+    assert earlier_spent(now) == (), "nor does another server"
+
+
+def test_runs_that_cannot_be_read_teach_nothing(ended: Callable[[str], RunDir]) -> None:
+    broken, bare, now = (planned(ended(f"2026030{day}-000000")) for day in (1, 2, 3))
+    broken.plan.write_bytes(b"{")
+    bare.journal.unlink()
+    assert earlier_spent(now) == ()
+    now.plan.unlink()
+    assert earlier_spent(now) == ()

@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from comfytui.faces.tui.panes.figures import span, wall_range
-from comfytui.model.eta import Estimate, Known, learn, run_estimate, scene_estimate, typical
+from comfytui.model.eta import Estimate, Known, Spent, learn, reminded, run_estimate, scene_estimate, typical
 from comfytui.model.events import SceneReopened, ServerBrief
 from comfytui.model.fold import fold_all
 from comfytui.model.state import State
 from tests.ui.script import MIDNIGHT, Script
+from tests.ui.stage import stage
 from tests.unit.test_lanes import Yard
 
 
@@ -218,6 +219,33 @@ def test_others_prompts_and_what_executes_are_judged_by_the_scenes_own_server() 
     found = scene_estimate(learn(Known(), state), state, "scene-005", script.at)
     assert found is not None
     assert found.likely == pytest.approx(80, abs=2), "half of all scenes take 10 s, none of its own server's do"
+
+
+def test_earlier_runs_are_outweighed_by_each_scene_of_this_one() -> None:
+    earlier = [Spent(wait=0, busy=100.0)] * 7
+
+    def left(script: Script) -> float:
+        state = state_of(script)
+        found = run_estimate(reminded(learn(Known(), state), earlier), state, script.at)
+        assert found is not None
+        return found.likely
+
+    assert left(rendered(6, [])) == pytest.approx(600), "before the first scene the past alone tells"
+    assert left(rendered(12, [10, 10])) == pytest.approx(10 * (3 * 100 + 2 * 10) / 5 + 36)
+    assert left(rendered(12, [10] * 5)) == pytest.approx(70), "five of its own are enough"
+    known = learn(Known(), state_of(rendered(6, [])))
+    assert reminded(known, ()) is known and known.learning
+
+
+async def test_the_dashboard_begins_with_what_earlier_runs_took() -> None:
+    night = Script().opened(10, 1).reached().queued("scene-001").executing("scene-001").wait(5).caught_up()
+    async with stage(night, earlier=lambda: (Spent(wait=0, busy=60.0), Spent(wait=0, busy=62.0))) as shown:
+        assert "ETA learning" in shown.text()
+        shown.app.earlier.look()
+        await shown.until(lambda: "10-11 min left" in shown.text() or "~10 min left" in shown.text())
+    async with stage(rendered(12, [40] * 6).caught_up(), earlier=lambda: pytest.fail("it knows enough")) as shown:
+        shown.app.earlier.look()
+        await shown.settle()
 
 
 def test_ten_thousand_scenes_cost_little_a_change() -> None:

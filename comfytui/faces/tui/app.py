@@ -17,6 +17,7 @@ from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.faces.tui.actions import Actions
 from comfytui.faces.tui.bars import Message
+from comfytui.faces.tui.earlier import Earlier
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.mailbox import Mailbox, Urgency
 from comfytui.faces.tui.options import DashboardOptions, Leaving
@@ -60,7 +61,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.feed, self.clock = feed, clock
         self.ascii = self.options.ascii
         self.mailbox = ReplayMailbox(clock) if self.options.replay else Mailbox(clock)
-        self.actions, self.orders, self.past = Actions(self), Orders(self), Past(self)
+        self.actions, self.orders, self.past, self.earlier = Actions(self), Orders(self), Past(self), Earlier(self)
         self.outside = Outside(self.options.calls, self._to_terminal)
         self.paths: list[str] = []
         """The paths that a person asked for, to be printed on leaving."""
@@ -88,6 +89,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.call_after_refresh(self._begin)
         self.set_timer(LATEST_START, self._begin, name="begin")
         self.past.begin()
+        self.earlier.begin()
 
     def on_unmount(self) -> None:
         """Leave the terminal as it was."""
@@ -168,7 +170,8 @@ class Dashboard(ThemedApp[Leaving]):
         return View(
             state=state, now=now, lane=self.mailbox.lane, paused=self.paused, keymap=self.options.keymap,
             readonly=self.options.readonly or self.replay is not None, replay=playback,
-            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self._known, name=self._run_name,
+            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self.earlier.remind(self._known),
+            name=self._run_name,
         )  # fmt: skip
 
     def paint(self, force: bool = False) -> None:

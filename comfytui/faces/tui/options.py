@@ -1,6 +1,6 @@
 """What the dashboard is told when it starts, and how it says that it was left."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,7 @@ from comfytui.faces.tui.palettes import DEFAULT_THEME
 if TYPE_CHECKING:
     from comfytui.faces.tui.gallery import Gallery
     from comfytui.model.catalog import Catalog
+    from comfytui.model.eta import Spent
 
 Leaving = Literal["detached", "stopped", "ended"]
 """How a person left: the run goes on, was told to stop, or was over already."""
@@ -46,6 +47,8 @@ class DashboardOptions(Struct, frozen=True):
     """How a person is called who is not looking."""
     gallery: "Gallery | None" = None
     """Gives the bytes of frames; ``None`` where there is no run folder."""
+    earlier: Callable[[], tuple["Spent", ...]] | None = None
+    """Reads what scenes took in earlier runs of the workflow, in a worker thread; ``None`` where nothing is to come."""
     keymap: Mapping[str, str] = field(default_factory=dict)
     """Keys that a person has moved, by command, as ``comfytui.faces.tui.keymap`` has checked them."""
 
