@@ -33,7 +33,7 @@ ENOUGH = 5
 FEWEST = 2
 """Scenes below which nothing is known: one alone has no spread."""
 
-RECENT_ENDS = 8
+RECENT_TURNS = 8
 
 
 class Spent(Struct, frozen=True, kw_only=True):
@@ -64,8 +64,8 @@ class Known(Struct, frozen=True, kw_only=True):
     spent: tuple[Spent, ...] = ()
     cold: bool = True
     done: int = 0
-    ends: dict[str, tuple[datetime, ...]] = {}
-    """When the newest prompts of each server ended, by its name."""
+    turns: dict[str, tuple[tuple[datetime, datetime], ...]] = {}
+    """When the newest prompts of each server began and ended, by its name."""
     waiting: tuple[int, ...] = ()
     working: tuple[int, ...] = ()
 
@@ -186,28 +186,31 @@ def _ended_at(scene: Scene) -> datetime:
 def _taught(known: Known, scene: Scene) -> Known:
     """Return ``known`` with what ``scene`` took. One that people asked for again teaches by its newest attempt."""
     attempts = scene.attempts[-1:] if scene.extra_attempts else scene.attempts
-    parts = [part for attempt in attempts if (part := _spent(attempt, known.ends)) is not None]
+    parts = [part for attempt in attempts if (part := _spent(attempt, known.turns)) is not None]
     if not parts:
         return known
-    ends = dict(known.ends)
+    turns = dict(known.turns)
     for attempt in attempts:
-        if attempt.execution_ended_at is not None:
-            before = ends.get(attempt.server_name, ())
-            ends[attempt.server_name] = (*before, attempt.execution_ended_at)[-RECENT_ENDS:]
+        if attempt.executing_at is not None and attempt.execution_ended_at is not None:
+            turn = attempt.executing_at, attempt.execution_ended_at
+            turns[attempt.server_name] = (*turns.get(attempt.server_name, ()), turn)[-RECENT_TURNS:]
     spent = (*known.spent, replace(_sum(parts), server=attempts[-1].server_name))
     return replace(
         known, spent=spent[-WINDOW:], cold=known.cold and len(spent) <= WINDOW,
-        done=known.done + (scene.phase == "done"), ends=ends,
+        done=known.done + (scene.phase == "done"), turns=turns,
     )  # fmt: skip
 
 
-def _spent(attempt: Attempt, ends: Mapping[str, Sequence[datetime]]) -> Spent | None:
-    """Return what ``attempt`` took; ``None`` unless it executed. Its turn came when the one before had ended there."""
+def _spent(attempt: Attempt, turns: Mapping[str, Sequence[tuple[datetime, datetime]]]) -> Spent | None:
+    """Return what ``attempt`` took; ``None`` unless it executed. Its turn came when the one before had ended there.
+
+    A server executes one prompt at a time, but that one has ended may be told after the next has begun.
+    """
     began, ended = attempt.executing_at, attempt.execution_ended_at
     if began is None or ended is None:
         return None
-    turn = max([attempt.planned_at, *(end for end in ends.get(attempt.server_name, ()) if end <= began)])
-    wait, busy = max(0.0, (began - turn).total_seconds()), (ended - began).total_seconds()
+    before = (min(end, began) for start, end in turns.get(attempt.server_name, ()) if start < began)
+    wait, busy = _seconds(max([attempt.planned_at, *before]), began), _seconds(began, ended)
     if attempt.steps is None:
         return Spent(wait=wait, busy=busy)
     load, steps = _seconds(began, attempt.steps.first), _seconds(attempt.steps.first, attempt.steps.last)

@@ -147,6 +147,14 @@ def test_waiting_for_other_people_counts_and_waiting_for_our_own_does_not() -> N
     assert found.likely == pytest.approx(2 * 47)
 
 
+def test_an_end_that_is_told_after_the_next_has_begun_is_an_end() -> None:
+    script = Script().opened(2, 1).queued("scene-001").executing("scene-001").queued("scene-002").wait(40)
+    script.executing("scene-002").wait(0.1).executed("scene-001", frames=1).frame("scene-001", 1)
+    script.attempt_ended("scene-001").scene_ended("scene-001", 1).wait(40).executed("scene-002", frames=1)
+    state = state_of(script.frame("scene-002", 1).attempt_ended("scene-002").scene_ended("scene-002", 1))
+    assert [spent.wait for spent in learn(Known(), state).spent] == [0, 0]
+
+
 def test_all_attempts_of_a_scene_count() -> None:
     script = Script().opened(4).rendered("scene-001", frames=1, seconds=50)
     script.queued("scene-002").executing("scene-002").wait(30).executed("scene-002")
