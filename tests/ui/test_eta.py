@@ -249,10 +249,10 @@ async def test_the_dashboard_begins_with_what_earlier_runs_took() -> None:
     night = Script().opened(10, 1).reached().queued("scene-001").executing("scene-001").wait(5).caught_up()
     async with stage(night, earlier=lambda: (Spent(wait=0, busy=60.0), Spent(wait=0, busy=62.0))) as shown:
         assert "ETA learning" in shown.text()
-        shown.app.earlier.look()
+        shown.app.lessons.look_back()
         await shown.until(lambda: "10-11 min left" in shown.text() or "~10 min left" in shown.text())
     async with stage(rendered(12, [40] * 6).caught_up(), earlier=lambda: pytest.fail("it knows enough")) as shown:
-        shown.app.earlier.look()
+        shown.app.lessons.look_back()
         await shown.settle()
 
 

@@ -17,8 +17,8 @@ from comfytui.clock import Clock
 from comfytui.errors import Failure
 from comfytui.faces.tui.actions import Actions
 from comfytui.faces.tui.bars import Message
-from comfytui.faces.tui.earlier import Earlier
 from comfytui.faces.tui.keys import bindings
+from comfytui.faces.tui.lessons import Lessons
 from comfytui.faces.tui.mailbox import Mailbox, Urgency
 from comfytui.faces.tui.options import DashboardOptions, Leaving
 from comfytui.faces.tui.orders import Orders
@@ -32,7 +32,6 @@ from comfytui.faces.tui.themed import ThemedApp
 from comfytui.faces.tui.themes import ASCII, UNICODE
 from comfytui.faces.tui.view import Resumed, View, Viewing
 from comfytui.model import commands
-from comfytui.model.eta import Known, learn
 from comfytui.model.feed import Feed
 
 BATCH = 256
@@ -61,7 +60,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.feed, self.clock = feed, clock
         self.ascii = self.options.ascii
         self.mailbox = ReplayMailbox(clock) if self.options.replay else Mailbox(clock)
-        self.actions, self.orders, self.past, self.earlier = Actions(self), Orders(self), Past(self), Earlier(self)
+        self.actions, self.orders, self.past, self.lessons = Actions(self), Orders(self), Past(self), Lessons(self)
         self.outside = Outside(self.options.calls, self._to_terminal)
         self.paths: list[str] = []
         """The paths that a person asked for, to be printed on leaving."""
@@ -69,7 +68,6 @@ class Dashboard(ThemedApp[Leaving]):
         self.leaving: Leaving | None = None
         self.deck = DeckScreen()
         self._run_name = self.options.title.partition(" ")[2]
-        self._known = Known()
         self._due: tuple[float, Timer] | None = None
         self._said: tuple[Message, Timer] | None = None
         self.sent: set[str] = set()
@@ -89,7 +87,7 @@ class Dashboard(ThemedApp[Leaving]):
         self.call_after_refresh(self._begin)
         self.set_timer(LATEST_START, self._begin, name="begin")
         self.past.begin()
-        self.earlier.begin()
+        self.lessons.begin()
 
     def on_unmount(self) -> None:
         """Leave the terminal as it was."""
@@ -128,7 +126,8 @@ class Dashboard(ThemedApp[Leaving]):
 
     def turn_to(self, feed: Feed, mailbox: Mailbox) -> None:
         """Show another run from here on: what ``mailbox`` knows of it, and what comes."""
-        self.feed, self.mailbox, self._known, self._run_name = feed, mailbox, Known(), ""
+        self.feed, self.mailbox, self._run_name = feed, mailbox, ""
+        self.lessons.forget()
         self.paint(force=True)
 
     def _schedule(self, urgency: Urgency) -> None:
@@ -166,12 +165,10 @@ class Dashboard(ThemedApp[Leaving]):
         state, now = self.mailbox.state, self.clock.now()
         playback = self.replay.playback() if self.replay is not None else None
         now = playback.at if playback is not None else now
-        self._known = learn(self._known, state)
         return View(
             state=state, now=now, lane=self.mailbox.lane, paused=self.paused, keymap=self.options.keymap,
-            readonly=self.options.readonly or self.replay is not None, replay=playback,
-            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self.earlier.remind(self._known),
-            name=self._run_name,
+            readonly=self.options.readonly or self.replay is not None, replay=playback, name=self._run_name,
+            glyphs=ASCII if self.ascii else UNICODE, zone=self.options.zone, known=self.lessons.learn(state),
         )  # fmt: skip
 
     def paint(self, force: bool = False) -> None:
