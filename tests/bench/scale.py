@@ -23,6 +23,8 @@ SETTLED = 0.05
 LIMITS = (
     "on a busy machine the time of 100 scenes is the machine's, the CPU is the runner's own. A third of that goes into "
     "the four requests of a scene, whose replies the telemetry needs; a tenth into its facts, folded and journalled. "
+    "What grows: at the end of each scene the output folder, one for the whole run, is listed for frames that history "
+    "did not report; with 10,000 names in it that takes 7 ms of CPU. "
     "While a run is validated all of its metadata (4.5 kB a scene) and of its summary (1.2 kB) are in memory"
 )
 
