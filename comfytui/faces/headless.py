@@ -179,7 +179,8 @@ class LineFormatter(_Learning):
 
     def _idle(self, envelope: Envelope) -> list[str]:
         """Return why servers idle, where progress is told and that changed."""
-        if not (self._progress and self._caught_up and envelope.is_fact):
+        moves = isinstance(envelope.event, e.ExecutionStarted | e.ExecutionEnded | e.ServerFact)
+        if not (moves and self._progress and self._caught_up):
             return []
         return [self._line(envelope.at, None, text) for text in self._idleness.news(self.state, envelope.at)]
 

@@ -4,7 +4,7 @@ A run of one server has no names, and no shares: all of it is that server's.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -160,20 +160,18 @@ def load_of(state: State) -> Load:
     executing: dict[str, tuple[str, ...]] = {}
     sent: Counter[str] = Counter()
     wanted: Counter[frozenset[str]] = Counter()
-    for scene, server in _placed(state):
-        if scene.phase == "executing":
-            executing[server] = (*executing.get(server, ()), scene.id)
-        elif scene.phase == "waiting":
-            wanted[frozenset(scene.brief.server_tags or ())] += 1
-        else:
-            sent[server] += 1
-    return Load(executing=executing, sent=sent, wanted=wanted)
-
-
-def _placed(state: State) -> Iterator[tuple[Scene, str]]:
-    """Yield the scenes that execute, were sent or wait, each with the server that it is on."""
+    anywhere = 0
     for scene in state.scenes:
-        if scene.phase == "waiting" and scene.given_up is None:
-            yield scene, ""
-        elif scene.phase in ("executing", "planned", "queued"):
-            yield scene, scene.attempts[-1].server_name
+        phase = scene.phase
+        if phase == "waiting":
+            if scene.brief.server_tags:
+                wanted[frozenset(scene.brief.server_tags)] += scene.given_up is None
+            else:
+                anywhere += scene.given_up is None
+        elif phase == "executing":
+            server = scene.attempts[-1].server_name
+            executing[server] = (*executing.get(server, ()), scene.id)
+        elif phase in ("planned", "queued"):
+            sent[scene.attempts[-1].server_name] += 1
+    wanted[frozenset()] += anywhere
+    return Load(executing=executing, sent=sent, wanted=+wanted)
