@@ -292,3 +292,14 @@ def test_every_folder_of_pictures_has_its_module() -> None:
     here = Path(__file__).resolve().parent
     folders = {folder.name for folder in (here.parents[1] / "snapshots").iterdir() if folder.is_dir()}
     assert folders <= {module.stem for module in here.glob("test_*.py")}
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "told"),
+    [
+        ("127.0.0.1:8188", 14, "127.0.0.1:8188"), ("192.168.1.100:8188", 14, "192.16…00:8188"), ("gpu-a", 3, "g…a"),
+        ("gpu-a", 1, "…"), ("gpu-a", 0, ""), ("橋の夜明け霧光", 6, "橋の…"),
+    ],
+)  # fmt: skip
+def test_a_name_keeps_its_beginning_and_its_end(text: str, cells: int, told: str) -> None:
+    assert line.clip_middle(text, cells) == told and line.line_width(((told, "text"),)) <= cells

@@ -1,7 +1,7 @@
 """Several servers as a list: how each stands, what it executes or why it does not, how fast it is. One is chosen."""
 
 from comfytui.faces.tui.panes.figures import plural
-from comfytui.faces.tui.panes.line import BLANK, Line, Role, Span, fit, left, line_width, safe, spread
+from comfytui.faces.tui.panes.line import BLANK, Line, Role, Span, clip_middle, fit, left, line_width, safe, spread
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.themes import Glyphs
 from comfytui.faces.tui.view import View
@@ -60,10 +60,8 @@ class Fleet:
         mark = glyphs.cursor if server.name == self.selected(state) else " "
         cells = min(WIDEST_NAME, max(len(one.name) for one in state.servers))
         role = _ROLES[stands]
-        name: Line = (
-            (mark, "accent"), (f"{_sign(stands, glyphs)} ", role), (left(safe(server.name), cells), "strong"),
-            ("  ", "text"),
-        )  # fmt: skip
+        called = left(clip_middle(safe(server.name), cells), cells + 2)
+        name: Line = ((mark, "accent"), (f"{_sign(stands, glyphs)} ", role), (called, "strong"))
         rate = self._shares.rate(server.name, view.until) if stands == "answers" else None
         doing = self._doing(view, server, stands)
         if tall == 1:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from comfytui.faces.tui.panes.figures import age
 from comfytui.faces.tui.panes.gpu_past import GpuPast, timeline
-from comfytui.faces.tui.panes.line import BLANK, Line, clip, left, right, safe, spread, wrap
+from comfytui.faces.tui.panes.line import BLANK, Line, clip, clip_middle, left, right, safe, spread, wrap
 from comfytui.faces.tui.panes.pane import Pane
 from comfytui.faces.tui.panes.picture import Picture
 from comfytui.faces.tui.panes.sparkline import axis, buckets, sparkline
@@ -21,7 +21,7 @@ from comfytui.model.trend import words
 SPAN = 120.0
 """Seconds that the sparklines show."""
 
-LABEL, FIGURE, PEAK, NAME = 6, 7, 15, 14
+LABEL, FIGURE, PEAK, NAME = 6, 7, 15, 16
 """Cells left of a sparkline, right of it, right of it where the peak stands there too; and of a server in one line."""
 
 TALLEST = 10
@@ -82,7 +82,7 @@ def lines(view: View, past: GpuPast, width: int, height: int) -> list[Line]:
     newest = max(server.gpu[-1].at for server, _ in groups)
     tracks = [Track(server, device, newest) for server, devices in groups for device in devices]
     if len(tracks) > 1 and 3 * len(tracks) + 1 > height:
-        cells = min(NAME, max(len(track.server.name) for track in tracks) + 2)
+        cells = min(NAME, width // 3, max(len(track.server.name) for track in tracks) + 2)
         return [_one_line(view, track, cells, width) for track in tracks]
     found = {track.key: past.leak_of(track.server.url, track.device.index) for track in tracks}
     leaks = {key: wrap(words(one), width - LABEL) for key, one in found.items() if one is not None}
@@ -181,7 +181,7 @@ def short_name(name: str, cells: int) -> str:
 def _one_line(view: View, track: Track, cells: int, width: int) -> Line:
     """Return one of several devices in a single line: its load as a sparkline, then its VRAM in use."""
     index = f" {track.device.index}"
-    name = left(clip(safe(track.server.name), cells - len(index)) + index, cells)
+    name = left(clip_middle(safe(track.server.name), cells - len(index)) + index, cells)
     figures = f" {right(track.now(track.loads), 5)}  vram {right(track.now(track.shares), 5)}"
     [drawn] = track.drawn(track.loads, max(1, width - cells - len(figures) - 1), view.glyphs, 1)
     return ((name, "text"), (" ", "text"), (drawn, "spark"), (figures, "text"))

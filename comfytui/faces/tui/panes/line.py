@@ -58,6 +58,14 @@ def clip_start(text: str, cells: int) -> str:
     return "…" + kept
 
 
+def clip_middle(text: str, cells: int) -> str:
+    """Return ``text`` cut to ``cells``, its middle replaced by an ellipsis: for hosts with ports."""
+    if cell_len(text) <= cells:
+        return text
+    tail = max(0, cells // 2)
+    return clip(text, cells - tail) + text[-tail:] if tail and text.isascii() else clip(text, cells)
+
+
 def left(text: str, cells: int) -> str:
     """Return ``text`` in exactly ``cells``, flush left."""
     return set_cell_size(clip(text, cells), cells)

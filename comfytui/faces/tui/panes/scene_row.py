@@ -7,7 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from comfytui.faces.tui.panes.figures import duration, signed
-from comfytui.faces.tui.panes.line import Line, Role, Span, clip, fit, left, line_width, right, safe
+from comfytui.faces.tui.panes.line import Line, Role, Span, clip, clip_middle, fit, left, line_width, right, safe
 from comfytui.faces.tui.panes.sparkline import bar
 from comfytui.faces.tui.themes import Glyphs
 from comfytui.model.events import Progress
@@ -26,7 +26,7 @@ _LOOKS: dict[ScenePhase, tuple[str, str, Role, Role]] = {
     "skipped": ("skipped", "skipped", "warn", "dim"),
 }
 
-STATE, TRY, FRAMES, TIME, DELTA, SERVER = 12, 3, 7, 7, 9, 12
+STATE, TRY, FRAMES, TIME, DELTA, SERVER = 12, 3, 7, 7, 9, 14
 """Cells of the columns that do not stretch; a server's name takes no more than that."""
 WITH_ETA = 28
 """Cells that a bar needs before there is room for an estimate beside it."""
@@ -102,7 +102,10 @@ def row(scene: Scene, shape: Columns, moment: Moment, chosen: bool) -> Line:
     if shape.title:
         spans += [("  ", "text"), (left(safe(scene.brief.title), shape.title), "dim" if rest == "text" else rest)]
     if shape.server:
-        spans += [("  ", "text"), (left(_server(scene, attempt), shape.server), "dim" if rest == "text" else rest)]
+        spans += [
+            ("  ", "text"),
+            (left(clip_middle(_server(scene, attempt), shape.server), shape.server), "dim" if rest == "text" else rest),
+        ]
     if shape.tries:
         spans += [("  ", "text"), (right(tries(scene, moment.run), shape.tries), _tries_role(scene, rest))]
     spans += [("  ", "text"), _frames(scene, rest), ("  ", "text"), (right(time_taken(scene, moment.now), TIME), rest)]
