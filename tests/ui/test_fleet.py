@@ -6,6 +6,7 @@ import pytest
 
 from comfytui.model import commands as c
 from comfytui.model import events as e
+from comfytui.model.feed import FeedChanged
 from tests.ui import script
 from tests.ui.stage import COMPACT, NORMAL, SIZES, WIDE, stage
 
@@ -113,3 +114,12 @@ async def test_the_log_is_that_of_the_chosen_server_and_the_next_one_is_a_key_aw
         await shown.tell(night.items)
         same_picture(shown)
         assert "got prompt" in shown.text() and "another's" not in shown.text()
+
+
+async def test_after_the_run_each_says_what_it_rendered() -> None:
+    night = script.several(2)
+    for scene in ("scene-007", "scene-008"):
+        night.executed(scene, frames=4).frame(scene, 1).attempt_ended(scene).scene_ended(scene, 1)
+    night.items.append(FeedChanged(live=False, why="the run ended"))
+    async with stage(night.ended(exit_code=1), WIDE) as shown:
+        assert "gpu-a  answered" in shown.text() and "rendered 5 scenes, 17 frames" in shown.text()

@@ -75,7 +75,7 @@ class Fleet:
         room = width - INDENT - 2 - line_width(doing)
         figures = next((one for one in _figures(server, rate) if len(one) <= room), "")
         return [
-            spread((*name, (_answers(server), role)), side, width),
+            spread((*name, (_answers(server), role) if _asked(view) else ("answered", "dim")), side, width),
             spread((indent, *doing), ((figures, "dim"),) if figures else BLANK, width),
         ]
 
@@ -84,6 +84,9 @@ class Fleet:
         load = self._load_of(view.state)
         for scene in load.executing.get(server.name, ()):
             return ((safe(scene), "text"), (_far(view.state.progress.get(scene)), "dim"))
+        if not _asked(view):
+            own = self._shares.of(server.name)
+            return ((f"rendered {plural(own.scenes, 'scene')}, {plural(own.frames, 'frame')}", "dim"),)
         why = why_idle(view.state, server, load, self._shares, view.until)
         return ((safe(why) or str(stands), "dim" if stands == "answers" else "text"),)
 
@@ -104,6 +107,12 @@ def note(state: State) -> Line:
 def _sign(stands: Presence, glyphs: Glyphs) -> str:
     signs = {"answers": glyphs.done, "away": glyphs.failed, "left out": glyphs.cancelled}
     return signs.get(stands, glyphs.waiting)
+
+
+def _asked(view: View) -> bool:
+    """Tell whether somebody still asks the servers how they are."""
+    run = view.state.run
+    return view.lane.live is not False and (run is None or run.ended_at is None or run.observing)
 
 
 def _answers(server: Server) -> str:
