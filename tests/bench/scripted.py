@@ -20,6 +20,7 @@ from comfytui.model.policy import QueuePolicy
 from comfytui.records.journal import Journal
 from comfytui.records.lock import RunLock, this_process
 from comfytui.records.rundir import create_run
+from tests.unit.scripted_run import attempt_ended
 
 FRAMES, STEPS = 20, 100
 TICK = 0.1
@@ -36,7 +37,7 @@ async def serve(runs: Path, scenes: int) -> None:
         _open(hub, str(run.path), names)
         for name in names[: scenes // 2]:
             _planned(hub, name)
-            hub.publish(e.SceneEnded(scene=name, best=1, success=True, meets_floor=True, frames=FRAMES))
+            _done(hub, name)
         async with (
             LinkServer(run.path, hub, JournalBacklog(run.journal), lambda _: None, clock).open(),
             anyio.create_task_group() as tasks,
@@ -72,6 +73,11 @@ def _planned(hub: Hub, scene: str) -> None:
     hub.publish(e.ExecutionStarted(scene=scene, attempt=1))
 
 
+def _done(hub: Hub, scene: str) -> None:
+    hub.publish(attempt_ended(scene))
+    hub.publish(e.SceneEnded(scene=scene, best=1, success=True, meets_floor=True, frames=FRAMES))
+
+
 async def _render(hub: Hub, clock: Clock, names: list[str]) -> None:
     """Let scene after scene execute: ten progress samples and two frames a second, one GPU reading a second."""
     for name in names:
@@ -89,7 +95,7 @@ async def _render(hub: Hub, clock: Clock, names: list[str]) -> None:
             if tick % 10 == 0:
                 _read_gauges(hub, tick)
             await clock.sleep(TICK)
-        hub.publish(e.SceneEnded(scene=name, best=1, success=True, meets_floor=True, frames=FRAMES))
+        _done(hub, name)
 
 
 def _read_gauges(hub: Hub, tick: int) -> None:

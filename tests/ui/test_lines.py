@@ -20,6 +20,7 @@ from comfytui.faces.tui.panes.scene_filter import matches, parse
 from comfytui.faces.tui.panes.sparkline import axis, bar, buckets, sparkline
 from comfytui.faces.tui.strips import Brush
 from comfytui.faces.tui.themes import ASCII, UNICODE
+from comfytui.model.envelope import Envelope
 from comfytui.model.fold import fold_all
 from tests.ui import script
 
@@ -63,6 +64,21 @@ def test_repainting_the_changed_cells_gives_the_new_line(old: line.Line, new: li
         assert end == 20 or (before[end][0] and after[end][0])
         before[start:end] = after[start:end]
     assert before == after
+
+
+def test_a_row_of_a_scene_that_is_over_is_made_once() -> None:
+    night = script.running()
+    state = fold_all(item for item in night.items if isinstance(item, Envelope))
+    done = next(scene for scene in state.scenes if scene.over)
+    shape, rows = scene_row.columns(100, 9), scene_row.Rows()
+    moment = scene_row.Moment(now=night.at, glyphs=UNICODE, run=state.run, progress={})
+    first = rows.row(done, shape, moment, chosen=False)
+    later = structs.replace(moment, now=night.at + timedelta(hours=1))
+    assert rows.row(done, shape, later, chosen=False) is first == scene_row.row(done, shape, moment, chosen=False)
+    for moved, chosen in ((later, True), (structs.replace(later, marks={done.id}), False)):
+        assert rows.row(done, shape, moved, chosen) == scene_row.row(done, shape, moved, chosen) != first
+    again = structs.replace(done, phase="waiting")
+    assert rows.row(again, shape, moment, chosen=False) == scene_row.row(again, shape, moment, chosen=False)
 
 
 def test_changes_far_apart_are_painted_apart() -> None:

@@ -163,12 +163,14 @@ def _differing(old: Line, new: Line) -> tuple[int, Line, Line]:
     while first and not all(_begins_cell(line[first]) for line in (old, new) if first < len(line)):
         first -= 1
     last = 0
-    if line_width(old) == line_width(new):
-        while last < most - first and old[-1 - last] == new[-1 - last]:
-            last += 1
-        while last and not _begins_cell(old[-last]):
-            last -= 1
-    return line_width(old[:first]), old[first : len(old) - last], new[first : len(new) - last]
+    while last < most - first and old[-1 - last] == new[-1 - last]:
+        last += 1
+    while last and not _begins_cell(old[-last]):
+        last -= 1
+    before, after = old[first : len(old) - last], new[first : len(new) - last]
+    if last and line_width(before) != line_width(after):
+        before, after = old[first:], new[first:]
+    return line_width(old[:first]), before, after
 
 
 def _begins_cell(piece: Span) -> bool:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from comfytui.faces.tui.panes.figures import duration, signed
 from comfytui.faces.tui.panes.line import Line, Role, Span, clip, clip_middle, fit, left, line_width, right, safe
 from comfytui.faces.tui.panes.sparkline import bar
-from comfytui.faces.tui.themes import Glyphs
+from comfytui.faces.tui.themes import UNICODE, Glyphs
 from comfytui.model.events import Progress
 from comfytui.model.state import Attempt, Run, Scene, ScenePhase
 
@@ -28,6 +28,8 @@ _LOOKS: dict[ScenePhase, tuple[str, str, Role, Role]] = {
 
 STATE, TRY, FRAMES, TIME, DELTA, SERVER = 12, 3, 7, 7, 9, 14
 """Cells of the columns that do not stretch; a server's name takes no more than that."""
+KEPT = 500
+"""Rows that are kept at most."""
 WITH_ETA = 28
 """Cells that a bar needs before there is room for an estimate beside it."""
 
@@ -115,6 +117,28 @@ def row(scene: Scene, shape: Columns, moment: Moment, chosen: bool) -> Line:
     return tuple(spans)
 
 
+class Rows:
+    """Rows of scenes that are over, kept: all that changes of those is whether they are chosen or marked."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Scene, Columns, tuple[object, ...], Line]] = {}
+
+    def row(self, scene: Scene, shape: Columns, moment: Moment, chosen: bool) -> Line:
+        """Return :func:`row` of ``scene``."""
+        if not scene.over:
+            return row(scene, shape, moment, chosen)
+        policy = moment.run.policy if moment.run is not None else None
+        stand = (chosen, scene.id in moment.marks, id(policy), moment.glyphs is UNICODE)
+        kept = self._kept.get(scene.id)
+        if kept is not None and kept[0] is scene and kept[1] is shape and kept[2] == stand:
+            return kept[3]
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        made = row(scene, shape, moment, chosen)
+        self._kept[scene.id] = (scene, shape, stand, made)
+        return made
+
+
 def tries(scene: Scene, run: Run | None) -> str:
     """Return ``n/m``: the attempt at hand and how many are allowed; empty before the first."""
     if not scene.attempts:
@@ -124,16 +148,17 @@ def tries(scene: Scene, run: Run | None) -> str:
 
 
 def time_taken(scene: Scene, now: datetime) -> str:
-    """Return how long the scene takes (whole seconds while it executes) or took; empty while it waits."""
+    """Return how long the scene takes (whole seconds while it executes) or took; empty while it waits, and where
+    nobody saw its end.
+    """
     attempt = scene.chosen
     if attempt is None or scene.phase == "waiting":
         return ""
     if attempt.telemetry is not None and scene.over:
         return duration(attempt.telemetry.duration_seconds)
-    start = attempt.executing_at
-    if start is None:
+    start, end = attempt.executing_at, attempt.ended_at if scene.over else now
+    if start is None or end is None:
         return ""
-    end = attempt.ended_at or now
     return duration((end - start).total_seconds()).replace(".0 s", " s") if scene.over else _whole(end, start)
 
 

@@ -65,6 +65,7 @@ class ScenesPane(Pane):
         self._tally = Tally()
         self._etas = Etas()
         self._shown: Sequence[int] = ()
+        self._over = scene_row.Rows()
 
     @property
     def selected(self) -> Scene | None:
@@ -104,7 +105,7 @@ class ScenesPane(Pane):
         def line(place: int) -> Line:
             if place >= len(shown):
                 return below[place - len(shown)]
-            return scene_row.row(scenes[shown[place]], shape, moment, place == cursor)
+            return self._over.row(scenes[shown[place]], shape, moment, place == cursor)
 
         head = (scene_row.head(shape),) if height > 3 else ()
         return Picture(lines=Lazy(len(shown) + len(below), line), head=head, note=self._note(), cursor=cursor)
