@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from comfytui.faces.tui.panes.fleet import Fleet
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.feed import FeedChanged
@@ -116,10 +117,24 @@ async def test_the_log_is_that_of_the_chosen_server_and_the_next_one_is_a_key_aw
         assert "got prompt" in shown.text() and "another's" not in shown.text()
 
 
-async def test_after_the_run_each_says_what_it_rendered() -> None:
-    night = script.several(2)
+async def test_after_the_run_each_says_what_it_rendered_in_the_past_tense(same_picture: Same) -> None:
+    night = script.several(4)
     for scene in ("scene-007", "scene-008"):
         night.executed(scene, frames=4).frame(scene, 1).attempt_ended(scene).scene_ended(scene, 1)
     night.items.append(FeedChanged(live=False, why="the run ended"))
     async with stage(night.ended(exit_code=1), WIDE) as shown:
-        assert "gpu-a  answered" in shown.text() and "rendered 5 scenes, 17 frames" in shown.text()
+        same_picture(shown)
+        for words in ("4 servers", "gpu-a  answered", "rendered 3 scenes, 9 frames", "attic  was left out"):
+            assert words in shown.text()
+        assert "again" not in shown.text() and "of 4 answer" not in shown.text()
+
+
+async def test_what_does_not_fit_beside_a_long_name_is_said_shorter() -> None:
+    night = script.several(9).tell(
+        e.ServerLeftOut(server=script.SERVERS[8], code="c", what="No answer.", remedy="Start it.", next_try=57.0)
+    )
+    async with stage(night, WIDE) as shown:
+        await shown.press("4", "z")
+        assert "left out, tried again in 57 s" in shown.text()
+        lines = Fleet().picture(shown.app.view(), 39, 20, []).lines
+        assert "out, again in 57 s" in "".join(text for text, _ in lines[16])

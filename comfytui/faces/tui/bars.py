@@ -81,7 +81,7 @@ def _where(view: View) -> str:
     if not state.several:
         return safe(state.server.url).split("://", 1)[-1].rstrip("/")
     count, up = len(state.servers), sum(presence(server) == "answers" for server in state.servers)
-    return f"{count} servers" if up == count else f"{up}/{count} servers"
+    return f"{count} servers" if up == count or view.past else f"{up}/{count} servers"
 
 
 def tabs_line(focused: PaneName, width: int, note: Line = (), trouble: bool = False) -> Line:

@@ -71,6 +71,12 @@ class View(Struct, frozen=True):
         return run is not None and run.ended_at is None and not run.observing and self.lane.live is not False
 
     @property
+    def past(self) -> bool:
+        """Whether nobody asks the servers any more how they are."""
+        run = self.state.run
+        return self.lane.live is False or (run is not None and run.ended_at is not None and not run.observing)
+
+    @property
     def over(self) -> int:
         """How many scenes are over."""
         scenes, known = self.state.scenes, self.known

@@ -53,7 +53,7 @@ class Fleet:
         room = height - len(rows) - 1
         if room >= LEAST_DETAIL:
             rows += [((view.glyphs.across * width, "rule"),), *detail[:room]]
-        return Picture(lines=rows, note=note(state), cursor=place * tall)
+        return Picture(lines=rows, note=BLANK if view.past else note(state), cursor=place * tall)
 
     def _rows(self, view: View, server: Server, width: int, tall: int) -> list[Line]:
         state, glyphs, stands = view.state, view.glyphs, presence(server)
@@ -68,14 +68,17 @@ class Fleet:
             pace: Line = ((f"{_figure(rate)}/h", "dim"),) if rate is not None else BLANK
             return [spread((*name, *doing), pace, width)]
         indent: Span = (" " * INDENT, "text")
+        room = width - line_width(name)
         if stands != "answers":
-            told = f"{stands}{'' if server.lost else tried_again(server, view.until)}"
-            return [fit((*name, (told, role)), width), fit((indent, (safe(server.trouble), "dim")), width)]
+            told = next((words for words in _absences(view, server, stands) if len(words) <= room), stands)
+            rendered = view.past and self._shares.of(server.name).scenes
+            under: Line = doing if rendered else ((safe(server.trouble), "dim"),)
+            return [fit((*name, (told, "dim" if view.past else role)), width), fit((indent, *under), width)]
         side: Line = ((safe(server.version), "dim"),) if server.version else BLANK
         room = width - INDENT - 2 - line_width(doing)
         figures = next((one for one in _figures(server, rate) if len(one) <= room), "")
         return [
-            spread((*name, (_answers(server), role) if _asked(view) else ("answered", "dim")), side, width),
+            spread((*name, ("answered", "dim") if view.past else (_answers(server), role)), side, width),
             spread((indent, *doing), ((figures, "dim"),) if figures else BLANK, width),
         ]
 
@@ -84,8 +87,10 @@ class Fleet:
         load = self._load_of(view.state)
         for scene in load.executing.get(server.name, ()):
             return ((safe(scene), "text"), (_far(view.state.progress.get(scene)), "dim"))
-        if not _asked(view):
-            own = self._shares.of(server.name)
+        own = self._shares.of(server.name)
+        if view.past and stands != "answers" and not own.scenes:
+            return ((f"was {stands}{f': {safe(server.trouble)}' if server.trouble else ''}", "dim"),)
+        if view.past:
             return ((f"rendered {plural(own.scenes, 'scene')}, {plural(own.frames, 'frame')}", "dim"),)
         why = why_idle(view.state, server, load, self._shares, view.until)
         return ((safe(why) or str(stands), "dim" if stands == "answers" else "text"),)
@@ -109,10 +114,13 @@ def _sign(stands: Presence, glyphs: Glyphs) -> str:
     return signs.get(stands, glyphs.waiting)
 
 
-def _asked(view: View) -> bool:
-    """Tell whether somebody still asks the servers how they are."""
-    run = view.state.run
-    return view.lane.live is not False and (run is None or run.ended_at is None or run.observing)
+def _absences(view: View, server: Server, stands: Presence) -> list[str]:
+    """Return how a server stands that does not answer, the longest words first."""
+    again = tried_again(server, view.until)
+    if view.past or server.lost or not again:
+        return [f"was {stands}" if view.past else stands]
+    short = again.replace(", tried again", ", again")
+    return [f"{stands}{again}", f"{stands}{short}", f"{stands.removeprefix('left ')}{short}"]
 
 
 def _answers(server: Server) -> str:

@@ -5,6 +5,8 @@ Of several servers there is a list (:mod:`comfytui.faces.tui.panes.fleet`), and 
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from comfytui.faces.tui.keys import bindings
 from comfytui.faces.tui.panes.figures import duration, plural
 from comfytui.faces.tui.panes.fleet import Fleet
@@ -46,7 +48,8 @@ class HealthPane(Pane):
         """Return the picture of the server's health; of several servers a list, with what is known of the chosen."""
         if view.state.several:
             chosen = view.state.server_called(self.fleet.selected(view.state))
-            return self.fleet.picture(view, width, height, lines(view, width, chosen))
+            picture = self.fleet.picture(view, width, height, lines(view, width, chosen))
+            return replace(picture, note=standing(view)) if runner_gone(view) else picture
         full = lines(view, width, view.state.server)
         shown = full if len(full) <= height or height >= 8 else short_lines(view, width)
         return Picture(lines=shown, note=standing(view))
@@ -93,19 +96,13 @@ def socket_words(server: Server) -> tuple[str, Role]:
 def line_words(view: View, server: Server) -> tuple[tuple[str, Role], tuple[str, Role]]:
     """Return how HTTP and the socket stand; in the past tense where nobody asks the server any more."""
     http, socket = http_words(server, view.until), socket_words(server)
-    if not past(view):
+    if not view.past:
         return http, socket
     if server.answering is not False and (server.latency is not None or server.reached):
         http = (http[0].replace("answers", "answered").replace("reached", "was reached"), "dim")
     if server.socket != "unknown":
         socket = (f"was {socket[0]}", "dim")
     return http, socket
-
-
-def past(view: View) -> bool:
-    """Return whether nobody asks the server any more."""
-    run = view.state.run
-    return view.lane.live is False or (run is not None and run.ended_at is not None and not run.observing)
 
 
 def runner_gone(view: View) -> bool:
@@ -118,10 +115,10 @@ def runner_gone(view: View) -> bool:
 def queue_words(view: View, server: Server) -> tuple[str, Role]:
     """Return what waits on ``server``: prompts of ours and of others."""
     if server.ours is None:
-        return ("not known", "dim") if past(view) else ("not known yet", "text")
+        return ("not known", "dim") if view.past else ("not known yet", "text")
     others = server.others or 0
     words = f"{server.ours:,} ours, {plural(others, 'other')}" if server.ours or others else "empty"
-    return (f"was {words}", "dim") if past(view) else (words, "text")
+    return (f"was {words}", "dim") if view.past else (words, "text")
 
 
 def process_words(server: Server) -> str:
