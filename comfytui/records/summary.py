@@ -292,6 +292,8 @@ def _server_lines(state: State) -> Iterator[str]:
         return
     scenes, frames, seconds = Counter[str](), Counter[str](), dict.fromkeys((s.name for s in state.servers), 0.0)
     for best in filter(None, map(outcome.recorded_attempt, state.scenes)):
+        if best.server_name not in seconds:  # given up before a server was chosen for it
+            continue
         scenes[best.server_name] += 1
         frames[best.server_name] += best.proven
         seconds[best.server_name] += _executed(best)

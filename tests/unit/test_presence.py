@@ -9,11 +9,12 @@ from comfytui.model import events as e
 from comfytui.model.envelope import Envelope, encode
 from comfytui.model.fold import fold_all
 from comfytui.model.presence import cut_off, presence, why_idle
-from comfytui.model.shares import Shares, load_of, shares_of
+from comfytui.model.shares import Shares, contributions, load_of, shares_of
 from comfytui.model.state import State
 from comfytui.records.registry.entry import read_contributions
 from comfytui.records.report.timeline import read_timeline
 from comfytui.records.rundir import RunDir
+from comfytui.records.summary import lines
 from tests.ui.script import Script, several
 
 
@@ -131,6 +132,17 @@ def test_the_run_is_cut_off_only_when_no_server_answers() -> None:
         night.tell(e.ServerAway(server=name, code="c", what="w", remedy="r", away=0.0, next_try=1.0))
         assert cut_off(state_of(night)) is gone
     assert [presence(server) for server in state_of(night).servers] == ["away", "away"]
+
+
+def test_a_scene_that_was_given_up_before_a_server_was_chosen_is_no_servers() -> None:
+    night = pair(2).rendered("scene-001", 3, 10, server="a").queued("scene-002")
+    night.attempt_ended("scene-002", status="interrupted").scene_ended("scene-002", 0, success=False, meets=False)
+    night.tell(e.RunSettled())
+    settled = night.items[-1]
+    assert isinstance(settled, Envelope)
+    told = [line.partition("] ")[2] for line in lines(settled, state_of(night)) if "Server " in line]
+    assert told == ["Server a: scenes=1 | frames=3 | executed=10.0s", "Server b: scenes=0 | frames=0 | executed=0.0s"]
+    assert [told.scenes for told in contributions(state_of(night))] == [1, 0]
 
 
 def test_a_past_run_tells_what_each_did_and_its_report_names_them(tmp_path: Path) -> None:
