@@ -141,7 +141,7 @@ def _asked(plan: RunPlan, state: State) -> tuple["dict[str, Whereabouts]", list[
         if server.name and not there:
             continue
         try:
-            found |= anyio.run(ask, server, secrets.of(server.name), there)
+            found |= anyio.run(ask, server, secrets.of(server.name), there, system_clock())
         except Failure as failure:
             if not failure.code.startswith("server."):
                 raise

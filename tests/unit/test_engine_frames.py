@@ -1,6 +1,6 @@
 """Which frames an attempt wants, under which names, and when a file that proves nothing counts as finished."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from comfytui.engine.attempt.voice import AttemptVoice
 from comfytui.engine.frames.collecting import FrameCollector
+from comfytui.engine.frames.listing import LARGEST_SHARE, LEARNT, SMALL
 from comfytui.engine.frames.rest import Rest
-from comfytui.engine.frames.shelves import Brought, Wanted, on_disk, together, wanted_of
+from comfytui.engine.frames.shelves import Brought, DiskShelf, Wanted, on_disk, together, wanted_of
 from comfytui.engine.hub import Hub, Unrecorded
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt
@@ -173,7 +174,9 @@ class Shelf:
     async def stamp(self, wanted: Wanted) -> tuple[int, int] | None:
         return None
 
-    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+    async def unreported(
+        self, prefix: str, known: Sequence[Wanted], seen: Collection[str] | None = None
+    ) -> list[Wanted]:
         return []
 
 
@@ -182,8 +185,8 @@ async def test_a_frame_is_taken_once_the_next_is_begun_and_not_before(tmp_path: 
     hub = Hub("", clock, Unrecorded())
     attempt = Attempt(number=1, prompt_id="p", prefix="x/s-a1", seed=1, planned_at=clock.now())
     collector = FrameCollector(
-        AttemptVoice(hub, "s", attempt), prefix="x/s-a1", floor=1, target=tmp_path, shelf=shelf, hub=hub, clock=clock,
-        policy=QueuePolicy(),
+        AttemptVoice(hub, "s", attempt), prefix="x/s-a1", floor=1, expected=1, target=tmp_path, shelf=shelf, hub=hub,
+        clock=clock, policy=QueuePolicy(),
     )  # fmt: skip
 
     def lands(number: int) -> None:
@@ -197,3 +200,59 @@ async def test_a_frame_is_taken_once_the_next_is_begun_and_not_before(tmp_path: 
         await clock.somebody_sleeps()  # until the third one is at rest
         tasks.cancel_scope.cancel()
     assert sorted(shelf.asked) == ["s-a1_00001_.png", "s-a1_00002_.png"]
+
+
+class Ticking(DrivenClock):
+    """A clock by which each look at the time takes a tenth of a second: so long does a listing take."""
+
+    def monotonic(self) -> float:
+        self.advance(0.1)
+        return super().monotonic()
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Path:
+    for number in range(SMALL + 1):
+        (tmp_path / f"other-{number}-a1_00001_.png").touch()
+    return tmp_path
+
+
+async def looked(shelf: DiskShelf, scene: str, seen: Collection[str] | None = ()) -> list[str]:
+    """Return what is found of a scene after one reported frame, which lies there."""
+    reported = f"{scene}-a1_00001_.png"
+    (shelf.output_dir / reported).touch()
+    found = await shelf.unreported(f"{scene}-a1", [Wanted(name=reported, file=file(reported))], seen)
+    return [wanted.name for wanted in found]
+
+
+async def learnt(folder: Path, clock: DrivenClock) -> DiskShelf:
+    shelf = DiskShelf(folder, clock)
+    for number in range(LEARNT):
+        assert await looked(shelf, f"first-{number}") == []
+    return shelf
+
+
+async def test_a_crowded_folder_is_listed_now_and_then_once_it_is_known_that_all_is_reported(crowded: Path) -> None:
+    clock = Ticking()
+    shelf = await learnt(crowded, clock)
+    (crowded / "s-a1_00002_.png").touch()
+    assert await looked(shelf, "s") == [], "the last listing took a tenth of a second just now"
+    clock.advance(0.1 / LARGEST_SHARE)
+    assert await looked(shelf, "s") == ["s-a1_00002_.png"]
+    (crowded / "t-a1_00002_.png").touch()
+    assert await looked(shelf, "t") == ["t-a1_00002_.png"], "one such frame, and there may be more"
+
+
+@pytest.mark.parametrize("seen", [None, ("s-a1_00001_.png", "s-a1_00002_.png")], ids=["too few", "seen"])
+async def test_a_crowded_folder_is_listed_at_once_where_something_says_so(
+    crowded: Path, seen: Collection[str] | None
+) -> None:
+    shelf = await learnt(crowded, Ticking())
+    (crowded / "s-a1_00002_.png").touch()
+    assert await looked(shelf, "s", seen) == ["s-a1_00002_.png"]
+
+
+async def test_a_small_folder_is_always_listed(tmp_path: Path) -> None:
+    shelf = await learnt(tmp_path, Ticking())
+    (tmp_path / "s-a1_00002_.png").touch()
+    assert await looked(shelf, "s") == ["s-a1_00002_.png"]

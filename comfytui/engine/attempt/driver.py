@@ -52,6 +52,7 @@ class AttemptDriver:
             self._voice,
             prefix=attempt.prefix,
             floor=scene.brief.floor,
+            expected=scene.brief.expected_frames,
             target=desk.run_dir.frames(scene.brief.folder, attempt.number),
             shelf=desk.shelf,
             hub=desk.hub,

@@ -139,7 +139,7 @@ async def _served(patient: Patient, http: ComfyHttp, facts: ServerFacts, clock: 
     _tell_all(tell, await server.gpus(stats, local=address.is_loopback))
     shelf: Shelf | None = None
     with _told("output folder", tell):
-        shelf = shelf_for(patient.server, facts, http)
+        shelf = shelf_for(patient.server, facts, http, clock)
         if isinstance(shelf, EitherShelf) and (fault := await to_thread.run_sync(places.readable, shelf.output_dir)):
             tell(fault)
         if why := _why_no_smoke(patient, remaining):

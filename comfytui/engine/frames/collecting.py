@@ -46,6 +46,7 @@ class FrameCollector:
         *,
         prefix: str,
         floor: int,
+        expected: int,
         target: Path,
         shelf: Shelf,
         hub: HubLike,
@@ -56,11 +57,13 @@ class FrameCollector:
         self.grew_at = float("-inf")
         """When (monotonic) a frame was last seen to grow."""
         self._voice, self._prefix, self._floor = voice, prefix, floor
+        self._expected = max(floor, expected)
         self._shelf, self._hub, self._clock = shelf, hub, clock
         self._subfolder, _, self._stem = prefix.rpartition("/")
         self._rest = Rest(policy.stability_seconds, policy.stability_retries)
         self._wanted: dict[str, Wanted] = {}
         self._fresh: dict[str, float] = {}
+        self._seen: set[str] = set()
         self._taken: dict[str, Stamp | None] = {}
         self._failed: dict[str, Uncollected] = {}
         self._unsafe: set[str] = set()
@@ -77,7 +80,9 @@ class FrameCollector:
         name = seen.path.name
         if seen.change == "deleted":
             self._fresh.pop(name, None)
+            self._seen.discard(name)
         else:
+            self._seen.add(name)
             if name not in self._fresh and name not in self._taken:
                 self._next_begun(name, now)
             self._fresh[name] = self.grew_at = now
@@ -168,7 +173,7 @@ class FrameCollector:
         async with anyio.create_task_group() as tasks:
             for wanted in reported:
                 begin(tasks, wanted)
-            others = await self._shelf.unreported(self._prefix, reported) if self._stem else []
+            others = await self._unreported(reported) if self._stem else []
             for wanted in together(reported, others)[len(reported) :]:
                 begin(tasks, wanted)
         unsafe = [wanted for wanted in lacking if self._failed[wanted.name].reason == "unsafe"]
@@ -176,6 +181,11 @@ class FrameCollector:
             self._unsafe.add(wanted.name)
             self._refuse(wanted.name, "unsafe", self._failed[wanted.name].why)
         return [wanted for wanted in lacking if wanted not in unsafe]
+
+    async def _unreported(self, reported: list[Wanted]) -> list[Wanted]:
+        """Return what lies under the prefix besides; with fewer reported than expected it is looked at in any case."""
+        seen = self._seen if len(reported) >= self._expected else None
+        return await self._shelf.unreported(self._prefix, reported, seen)
 
     async def _settled_copy(self, wanted: Wanted) -> bool:
         """Tell whether the frame is taken and its source has not changed since."""

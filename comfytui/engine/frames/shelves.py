@@ -3,9 +3,8 @@
 Both hand a frame over into the run folder whole or not at all, hashed and proven on the way.
 """
 
-import os
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path, PurePath
 from typing import Literal, Protocol
 
@@ -14,12 +13,13 @@ from anyio import to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
+from comfytui.clock import Clock
+from comfytui.engine.frames.listing import Listing
 from comfytui.errors import Failure
 from comfytui.sources.comfy.http import ComfyHttp
 from comfytui.sources.comfy.wire import OutputFile
 from comfytui.sources.frames.collect import Accept, Collected, Uncollected, collect, collect_stream
 from comfytui.sources.frames.folder import stamp
-from comfytui.sources.frames.tracker import belongs
 from comfytui.untrusted import below, file_name, inside
 
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]$')
@@ -68,8 +68,14 @@ class Shelf(Protocol):
         """Return size and mtime (ns) of the source now, or ``None`` when they cannot be told."""
         ...
 
-    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
-        """Return the files that belong to ``prefix`` (with its folders) beyond those ``known``."""
+    async def unreported(
+        self, prefix: str, known: Sequence[Wanted], seen: Collection[str] | None = None
+    ) -> list[Wanted]:
+        """Return the files that belong to ``prefix`` (with its folders) beyond those ``known``.
+
+        With ``seen``, the names of the prefix that the folder was seen to change in, a look that has become dear may be
+        left out while every frame was always known: see :mod:`comfytui.engine.frames.listing`.
+        """
         ...
 
 
@@ -78,9 +84,12 @@ class DiskShelf:
 
     via: Literal["disk"] = "disk"
 
-    def __init__(self, output_dir: Path) -> None:
+    def __init__(self, output_dir: Path, clock: Clock) -> None:
         self.output_dir = output_dir
         self._limit = anyio.CapacityLimiter(AT_ONCE)
+        self._listing = Listing(clock, self._limit)
+        self._all_known = True
+        """Whether no frame was ever found that was not reported."""
 
     async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Brought | Uncollected:
         """Copy the frame; raises ``Failure`` ``run.unwritable`` when the run folder's disk is at fault."""
@@ -95,13 +104,21 @@ class DiskShelf:
         source = self._path(wanted.file)
         return await to_thread.run_sync(_stamp_of, source, limiter=self._limit) if source else None
 
-    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+    async def unreported(
+        self, prefix: str, known: Sequence[Wanted], seen: Collection[str] | None = None
+    ) -> list[Wanted]:
         """Return the frames of exactly this prefix that lie in its folder and are not ``known``."""
         subfolder, _, stem = prefix.rpartition("/")
         folder = self.output_dir.joinpath(*subfolder.split("/")) if subfolder else self.output_dir
-        names = await to_thread.run_sync(_names_in, folder, stem, limiter=self._limit)
         taken = {_place(w.file) for w in known}
-        return [on_disk(name, subfolder) for name in sorted(names) if (subfolder, name) not in taken]
+        if seen is not None:
+            self._all_known &= all((subfolder, name) in taken for name in seen)
+            if self._all_known and self._listing.dear:
+                return []
+        names = await self._listing.names(folder, stem)
+        found = [on_disk(name, subfolder) for name in sorted(names) if (subfolder, name) not in taken]
+        self._all_known &= not found
+        return found
 
     def _path(self, file: OutputFile) -> Path | None:
         return inside(self.output_dir, file.subfolder, file.filename)
@@ -134,7 +151,9 @@ class HttpShelf:
         """Return ``None``: asking again costs as much as fetching again."""
         return None
 
-    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+    async def unreported(
+        self, prefix: str, known: Sequence[Wanted], seen: Collection[str] | None = None
+    ) -> list[Wanted]:
         """Return nothing: a server does not list its output folder."""
         return []
 
@@ -167,9 +186,11 @@ class EitherShelf:
         """Return size and mtime of the file on the disk, if it is there."""
         return await self._disk.stamp(wanted)
 
-    async def unreported(self, prefix: str, known: Sequence[Wanted]) -> list[Wanted]:
+    async def unreported(
+        self, prefix: str, known: Sequence[Wanted], seen: Collection[str] | None = None
+    ) -> list[Wanted]:
         """Return the frames of the prefix on the disk that nobody reported."""
-        return await self._disk.unreported(prefix, known)
+        return await self._disk.unreported(prefix, known, seen)
 
 
 def on_disk(name: str, subfolder: str) -> Wanted:
@@ -237,12 +258,3 @@ def _stamp_of(source: Path) -> Stamp | None:
 
 def _stamped(source: Path, target: Path, accept: Accept) -> tuple[Stamp | None, Collected | Uncollected]:
     return _stamp_of(source), collect(source, target, accept)
-
-
-def _names_in(folder: Path, stem: str) -> list[str]:
-    """Return the files of ``stem`` in ``folder``, which holds the frames of all scenes: most names are only passed."""
-    try:
-        names = [name for name in os.listdir(folder) if name.startswith(stem)]  # noqa: PTH208
-        return [name for name in names if belongs(name, stem) and (folder / name).is_file()]
-    except OSError:
-        return []

@@ -153,7 +153,7 @@ async def reached(
             guard = ServerGuard(hub, server, http, clock, env=credentials.server_env, log=said)
             await stack.enter_async_context(guard)
         facts = await check_server(http, guard.stats if guard is not None else None)
-        shelf = shelf_for(server, facts, http)
+        shelf = shelf_for(server, facts, http, clock)
         managed = server.simulator_speed is not None or (guard is not None and guard.managed)
         hub.publish(told_of(address.url, facts, shelf, managed=managed))
         for note in facts.notes:
@@ -168,7 +168,7 @@ def log_of(server: ServerPlan, logs: Path, name: str) -> Path:
     return logs / (f"{stem}-{file_name(server.name)}.{suffix}" if server.name else name)
 
 
-def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp) -> Shelf:
+def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp, clock: Clock) -> Shelf:
     """Return where frames are taken from: a folder that a person named, the server's own when it is on this machine,
     else ``/view``.
 
@@ -178,9 +178,9 @@ def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp) -> Shelf:
         named = Path(server.output_dir)
         if not named.is_dir():
             raise Failure("config.value", place=f"--output-dir {named}", why="there is no such folder")
-        return EitherShelf(DiskShelf(named), HttpShelf(http))
+        return EitherShelf(DiskShelf(named, clock), HttpShelf(http))
     if http.address.is_loopback and facts.output_dir is not None and Path(facts.output_dir).is_dir():
-        return EitherShelf(DiskShelf(Path(facts.output_dir)), HttpShelf(http))
+        return EitherShelf(DiskShelf(Path(facts.output_dir), clock), HttpShelf(http))
     return HttpShelf(http)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from comfytui.clock import Clock
 from comfytui.engine.frames.shelves import Shelf
 from comfytui.engine.recovery import Whereabouts
 from comfytui.engine.server.connection import shelf_for
@@ -32,7 +33,9 @@ async def whereabouts(http: ComfyHttp, shelf: Shelf, attempts: Iterable[Attempt]
     return found
 
 
-async def ask(server: ServerPlan, credentials: Credentials, attempts: list[Attempt]) -> dict[str, Whereabouts]:
+async def ask(
+    server: ServerPlan, credentials: Credentials, attempts: list[Attempt], clock: Clock
+) -> dict[str, Whereabouts]:
     """Return where the prompts of ``attempts``, which are on ``server``, are, without starting or changing anything.
 
     The built-in simulator goes with its runner, and so do its prompts. Raises ``Failure`` when ``server`` does not
@@ -42,5 +45,5 @@ async def ask(server: ServerPlan, credentials: Credentials, attempts: list[Attem
         return {attempt.prompt_id: Whereabouts(place="nowhere") for attempt in attempts}
     address = ServerAddress.parse(server.url, token=credentials.token, headers=credentials.headers)
     async with ComfyHttp(address) as http:
-        shelf = shelf_for(server, await check_server(http), http)
+        shelf = shelf_for(server, await check_server(http), http, clock)
         return await whereabouts(http, shelf, attempts)
