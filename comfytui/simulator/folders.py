@@ -5,12 +5,12 @@ Every function here touches the disk and is called in a worker thread.
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
+
+from comfytui.simulator.counters import Counters
 
 FolderType = Literal["output", "input", "temp"]
 
@@ -61,7 +61,7 @@ class FrameNames:
         return f"{name}_{self.counter + index:05}_{suffix}"
 
 
-def frame_names(prefix: str, base: Path, size: tuple[int, int], now: float) -> FrameNames:
+def frame_names(prefix: str, base: Path, size: tuple[int, int], now: float, counters: Counters) -> FrameNames:
     """Return the names for a `filename_prefix`, and create the subfolder; the counter is the largest there + 1.
 
     `size` is (width, height) and `now` epoch seconds: both may be written into the name by %width%, %year% etc.
@@ -78,15 +78,7 @@ def frame_names(prefix: str, base: Path, size: tuple[int, int], now: float) -> F
         )
     folder.mkdir(parents=True, exist_ok=True)
     subfolder = "" if inner.parent == Path() else str(inner.parent)
-    ours = inner.name.lower()  # of thousands of files nearly all are passed by their first letters
-    numbers = [_number(name, inner.name) for name in os.listdir(folder) if name.lower().startswith(ours)]  # noqa: PTH208
-    return FrameNames(folder, inner.name, max(numbers, default=0) + 1, subfolder)
-
-
-def _number(file: str, name: str) -> int:
-    """Return the counter in a file name of ours, 0 for a foreign file."""
-    match = re.match(re.escape(name) + r"_(\d+)", file, re.IGNORECASE)
-    return int(match[1]) if match else 0
+    return FrameNames(folder, inner.name, counters.largest(folder, inner.name) + 1, subfolder)
 
 
 def _filled_in(prefix: str, size: tuple[int, int], now: float) -> str:

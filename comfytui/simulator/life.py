@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from comfytui.simulator.counters import Counters
 from comfytui.simulator.device import Device
 from comfytui.simulator.execution import PromptRun
 from comfytui.simulator.executor import Executor
@@ -51,6 +52,7 @@ class Life:
         self.frames_written = 0
         self.number = 0
         self.port = 0
+        self.counters = Counters()
         self.device = Device(device)
         self.freeze = Freeze()
         self.sockets = Sockets(version, lambda: self.queue.remaining, self.freeze)

@@ -31,21 +31,26 @@ def steps(data: bytes) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
+def _create(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 async def write_frame(
     path: Path,
     encode: Callable[[], bytes],
     *,
     until: float,
+    create: Callable[[Path], None] = _create,
     stop_at: float | None = None,
     half_pause: float = 0.0,
 ) -> None:
     """Write what `encode` returns to `path` in steps, the last one at loop time `until`.
 
-    `stop_at` is the fraction of the bytes after which it ends for good (a truncated frame); `half_pause` the
-    seconds for which it rests in the middle.
+    `create` makes the empty file. `stop_at` is the fraction of the bytes after which it ends for good (a truncated
+    frame); `half_pause` the seconds for which it rests in the middle.
     """
     loop = asyncio.get_running_loop()
-    await in_thread(lambda: path.write_bytes(b""))
+    await in_thread(partial(create, path))
     data = await in_thread(encode)
     if stop_at is not None:
         data = data[: max(1, int(len(data) * stop_at))]

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from comfytui.simulator import Simulator, Speed
+from comfytui.simulator import Simulator, Speed, counters
 from tests.conformance.asking import Json, asking, graph, is_end, slow_graph
 from tests.conformance.replay import noise
 from tests.conformance.virtual_time import VirtualTimeLoop
@@ -137,6 +137,23 @@ async def test_frames_carry_their_workflow(tmp_path: Path) -> None:
         await asker.done(graph("x"))
     with Image.open(tmp_path / "output" / "x_00001_.png") as picture:
         assert '"filename_prefix": "x"' in picture.info["prompt"]
+
+
+def test_the_counters_of_a_crowded_folder_are_right_whoever_writes_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "CROWDED", 3)
+    for name in ("a_00007_.png", "A_00009_.png", "b_2_00003_.png", "x.png"):
+        (tmp_path / name).touch()
+    known = counters.Counters()
+    assert [known.largest(tmp_path, name) for name in ("a", "b", "b_2", "x", "c")] == [9, 2, 3, 0, 0]
+    known.create(tmp_path / "c_00001_.png")
+    monkeypatch.setattr(os, "listdir", None)  # what was just created is known
+    assert [known.largest(tmp_path, name) for name in ("a", "c")] == [9, 1]
+    monkeypatch.undo()
+    (tmp_path / "c_00004_.png").touch()
+    os.utime(tmp_path, ns=(1, 1))  # another time than before, however coarse the disk's are
+    assert known.largest(tmp_path, "c") == 4
 
 
 async def test_counter_is_the_largest_in_the_folder_plus_one(tmp_path: Path) -> None:

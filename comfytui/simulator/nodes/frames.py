@@ -95,7 +95,7 @@ async def save_frames(
     life = run.life
     life.device.work(pictures.width, pictures.height, pictures.count)
     size = (pictures.width, pictures.height)
-    names = await in_thread(partial(frame_names, prefix, folder, size, life.now()))
+    names = await in_thread(partial(frame_names, prefix, folder, size, life.now(), life.counters))
     plan = SavePlan(pictures.count, run.run.prompt.faults if kind == "output" else ())
     begun = asyncio.get_running_loop().time()
     for index in range(plan.written):
@@ -108,6 +108,7 @@ async def save_frames(
                 path,
                 encode,
                 until=begun + (index + 1) * life.speed().save_frame,
+                create=life.counters.create,
                 stop_at=plan.stop_at(index),
                 half_pause=plan.half_pause(index),
             )
@@ -131,7 +132,7 @@ async def save_animation(
     """Write the batch as one animated WebP, and return it as `images`; raises OutsideFolder."""
     life, size = run.life, (pictures.width, pictures.height)
     prefix = run.inputs["filename_prefix"]
-    names = await in_thread(partial(frame_names, prefix, life.folders.output, size, life.now()))
+    names = await in_thread(partial(frame_names, prefix, life.folders.output, size, life.now(), life.counters))
     plan = SavePlan(1, run.run.prompt.faults)
 
     def encode() -> bytes:

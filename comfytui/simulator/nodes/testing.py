@@ -59,7 +59,7 @@ async def slow_frame_writer(run: NodeRun) -> Outcome:
     size = (pictures.width, pictures.height)
     prefix = values["filename_prefix"]
     try:
-        names = await in_thread(partial(frame_names, prefix, folder, size, run.life.now()))
+        names = await in_thread(partial(frame_names, prefix, folder, size, run.life.now(), run.life.counters))
     except OutsideFolder as error:
         raise NodeFailed(str(error), "Exception") from error
     plan = SavePlan(values["frames"], run.run.prompt.faults)
