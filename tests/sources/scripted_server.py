@@ -56,23 +56,28 @@ async def scripted(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None)
         assert task is not None
         serving.add(task)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            server.requests.append(head.decode("latin-1"))
-            server.asked.set()
-            gone = asyncio.ensure_future(_until_gone(reader, server.hung_up))
             try:
-                if isinstance(answer, bytes):
-                    writer.write(answer)
-                    await writer.drain()
-                else:
-                    await answer(writer)
+                await answer_one(reader, writer)
             except BaseException:
                 writer.transport.abort()  # what nobody reads would keep the connection open beyond the test
                 raise
             finally:
-                gone.cancel()
                 writer.close()
         serving.discard(task)
+
+    async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        server.requests.append(head.decode("latin-1"))
+        server.asked.set()
+        gone = asyncio.ensure_future(_until_gone(reader, server.hung_up))
+        try:
+            if isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+            else:
+                await answer(writer)
+        finally:
+            gone.cancel()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     scheme, port = ("https" if tls else "http"), listening.sockets[0].getsockname()[1]

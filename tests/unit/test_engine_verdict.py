@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from comfytui.engine.attempt.verdict import UNSEEN_AFTER, UNSEEN_BEFORE, exit_reason, final_status, telemetry_of
 from comfytui.engine.prompt import ending as endings
 from comfytui.engine.prompt.ending import Ending
-from comfytui.engine.prompt.waiting import GiveUpReason
+from comfytui.engine.prompt.waiting import GiveUpReason, Surrender
 from comfytui.errors import Failure
 from comfytui.model.events import Device, Measurement
 from comfytui.model.policy import QueuePolicy
@@ -134,7 +134,7 @@ def test_a_rejection_says_what_the_server_said(rejection: PromptRejection, messa
         ("serverLost", "lost", "server.lost", "no answer for 600 s"),
     ],
 )
-def test_what_was_given_up_says_why(reason: GiveUpReason, status: str, code: str, words: str) -> None:
+def test_what_was_given_up_says_why(reason: Surrender, status: str, code: str, words: str) -> None:
     ended = endings.of_surrender(reason, POLICY, "http://box:8188")
     assert (ended.status, ended.gave_up, ended.success_at) == (status, reason, None)
     assert ended.error is not None
@@ -265,14 +265,13 @@ ENTRIES = st.builds(
     error=st.none() | st.builds(NodeError, exception_type=st.sampled_from([None, "torch.OutOfMemoryError", "E"])),
 )
 OF_HISTORY = st.builds(endings.of_history, ENTRIES, st.just(T0), partial=st.booleans())
-GIVEN_UP = st.builds(
-    endings.of_surrender, st.sampled_from(get_args(GiveUpReason)), st.just(POLICY), st.just("http://box")
-)
+GIVEN_UP = st.builds(endings.of_surrender, st.sampled_from(get_args(Surrender)), st.just(POLICY), st.just("http://box"))
 ENDINGS = st.one_of(
     OF_HISTORY,
     GIVEN_UP,
     st.builds(endings.with_files, GIVEN_UP, OF_HISTORY),
     st.just(endings.of_loss()),
+    st.just(endings.of_hand_over("a", "it has not answered for 5.0 s")),
     st.builds(endings.of_failure, st.just(Failure("server.lost", server="s", why="w"))),
     st.builds(endings.of_rejection, st.builds(PromptRejection, kind=st.text(), message=st.text(), details=st.text())),
 )

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from comfytui.engine.prompt.waiting import GiveUpReason
+from comfytui.engine.prompt.waiting import GiveUpReason, Surrender
 from comfytui.errors import Failure
 from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt
@@ -89,7 +89,7 @@ def of_rejection(rejection: PromptRejection) -> Ending:
     return Ending(status="rejected", error=error)
 
 
-def of_surrender(reason: GiveUpReason, policy: QueuePolicy, server: str) -> Ending:
+def of_surrender(reason: Surrender, policy: QueuePolicy, server: str) -> Ending:
     """Return the ending of a prompt that was given up, when its history tells nothing."""
     status: ExecutionStatus = "timeout"
     match reason:

@@ -28,7 +28,10 @@ depends on what is learnt meanwhile."""
 RESOLUTION = 0.001
 """Seconds below which a wait counts as over: what is left of it may be too little for a clock to tell."""
 
-GiveUpReason = Literal["cancelled", "maxWait", "totalWait", "attemptLimit", "serverLost", "handedOver"]
+Surrender = Literal["cancelled", "maxWait", "totalWait", "attemptLimit", "serverLost"]
+"""Why a prompt is given up for good."""
+GiveUpReason = Literal[Surrender, "handedOver"]
+"""Why it is given up here: also because another server takes the scene."""
 
 
 class Look(Struct, frozen=True, kw_only=True):
