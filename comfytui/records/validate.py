@@ -6,6 +6,7 @@ never an exception, and nothing outside of it is opened.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from comfytui.errors import Failure
 from comfytui.records.atomic import write_atomic
 from comfytui.records.checks import files, lines, record, truth
 from comfytui.records.checks.finding import Finding
-from comfytui.records.checks.reading import Unreadable, content
+from comfytui.records.checks.reading import Unreadable
 from comfytui.records.checks.record import Metadata
 from comfytui.records.rundir import RunDir, is_run
 
@@ -43,15 +44,21 @@ def validate_run(path: Path, *, hashes: bool = True) -> list[Finding]:
 def _findings(run: RunDir, *, hashes: bool) -> Iterator[Finding]:
     metadata = Metadata()
     try:
-        metadata, wrong = record.load(content(run.metadata))
+        metadata, wrong = record.load(run.metadata)
         yield from wrong
     except Unreadable as fault:
         yield Finding(record.PLACE, str(fault))
+    with closing(metadata.scenes):
+        try:
+            yield from _held_to(run, metadata, hashes=hashes)
+        except Unreadable as fault:
+            yield Finding(record.PLACE, str(fault))
+
+
+def _held_to(run: RunDir, metadata: Metadata, *, hashes: bool) -> Iterator[Finding]:
+    """Yield where the run is not what ``metadata`` tell. Raises :class:`Unreadable` when those cannot be read on."""
     yield from record.check(metadata)
-    try:
-        yield from lines.check(content(run.summary), metadata)
-    except Unreadable as fault:
-        yield Finding(lines.PLACE, str(fault))
+    yield from lines.check(run.summary, metadata)
     yield from files.check(run.path, metadata, hashes=hashes)
     yield from truth.check(run, metadata)
 

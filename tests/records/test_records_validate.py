@@ -480,7 +480,7 @@ def test_frames_behind_a_link_are_not_read(good_copy: RunDir, tmp_path: Path) ->
 def test_a_record_that_is_too_large_is_not_read(good_copy: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     from comfytui.records.checks import reading
 
-    monkeypatch.setattr(reading.content, "__defaults__", (100,))
+    monkeypatch.setattr(reading, "LARGEST", 100)
     assert any("artifact-metadata.json: is larger than 100 bytes" in text for text in told(good_copy))
 
 

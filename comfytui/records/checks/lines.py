@@ -1,14 +1,19 @@
 """The summary against the metadata: the lines that tools parse are there, and say the same."""
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from pathlib import Path
 from typing import NamedTuple
 
 from comfytui.model.artifact import ArtifactMetadata, SceneArtifact
 from comfytui.model.llm import health_line
 from comfytui.model.policy import unbounded
 from comfytui.records.checks.finding import Finding, at, shown
+from comfytui.records.checks.reading import Unreadable, opened
 from comfytui.records.checks.record import Metadata
+from comfytui.records.faults import why
 from comfytui.records.summary import one_line, telemetry_text, value
 
 PLACE = "run-summary.txt"
@@ -18,62 +23,94 @@ MAX_ID = 1000
 """Characters of a line within which the id of its scene ends."""
 
 _STAMPED = re.compile(r"\[(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\] (.*)")
+_STAMP = len("[00:00:00] ")
+
+
+class Told:
+    """The lines that begin with a mark and the id of a scene, by that id; they stay in the file until asked for."""
+
+    def __init__(self, file: BufferedReader, mark: str, end: str) -> None:
+        """``end`` is what follows the id."""
+        self._file, self._mark, self._end = file, mark, end
+        self._places: dict[str, array[int]] = {}
+
+    def takes(self, text: str, place: int, known: set[str]) -> bool:
+        """Tell whether ``text``, of the line that begins at ``place``, is such a one of a scene that is ``known``."""
+        if not text.startswith(self._mark) or (scene := _id_in(text, len(self._mark), self._end, known)) is None:
+            return False
+        self._places.setdefault(scene, array("Q")).append(place)
+        return True
+
+    def of(self, scene: str) -> list[str]:
+        """Return the texts of a scene's lines, without mark and id."""
+        return [self._text(place, len(self._mark) + len(scene) + 1) for place in self._places.get(scene, ())]
+
+    def _text(self, place: int, begins: int) -> str:
+        self._file.seek(place)
+        line = self._file.readline().decode(errors="replace")
+        return line[_STAMP + begins :].strip()
 
 
 class Summary(NamedTuple):
     """The texts of a summary, in order: those of the run, those that begin ``[Scene ID]`` by id, the bare ones."""
 
     run: list[str]
-    scenes: dict[str, list[str]]
-    attempts: dict[str, list[str]]
+    scenes: Told
+    attempts: Told
     bare: list[str]
 
 
-def check(data: bytes, metadata: Metadata) -> Iterator[Finding]:
-    """Yield what is wrong with the summary in ``data``, by itself and against ``metadata``."""
+def check(path: Path, metadata: Metadata) -> Iterator[Finding]:
+    """Yield what is wrong with the summary at ``path``, by itself and against ``metadata``."""
     try:
-        text = data.decode()
-    except UnicodeDecodeError as fault:
-        yield Finding(PLACE, f"is not UTF-8 at byte {fault.start}")
+        file = opened(path)
+    except Unreadable as fault:
+        yield Finding(PLACE, str(fault))
         return
-    summary = sorted_lines(text, metadata.scenes.keys())
+    with file:
+        try:
+            yield from _faults(file, metadata)
+        except OSError as fault:
+            yield Finding(PLACE, f"cannot be read: {why(fault)}")
+
+
+def _faults(file: BufferedReader, metadata: Metadata) -> Iterator[Finding]:
+    summary = Summary([], Told(file, "[Scene ", "]"), Told(file, "[Attempt ", " "), [])
+    try:
+        _sort_lines(file, metadata.scenes.keys(), summary)
+    except _NotText as fault:
+        yield Finding(PLACE, str(fault))
+        return
     if metadata.head is not None:
         yield from at(PLACE, _run_faults(summary, metadata.head))
         yield from at(PLACE, _closing_faults(summary, metadata.head, metadata))
     for scene in metadata.scenes.values():
         place = f"{PLACE} scene {scene.scene_id}"
-        told = summary.scenes.get(scene.scene_id, [])
+        told = summary.scenes.of(scene.scene_id)
         yield from at(place, _telemetry_faults(told, scene))
         yield from at(place, _warning_faults(told, scene))
-        yield from at(place, _attempt_faults(told, summary.attempts.get(scene.scene_id, []), scene))
+        yield from at(place, _attempt_faults(told, summary.attempts.of(scene.scene_id), scene))
 
 
-def sorted_lines(text: str, scenes: Iterable[str]) -> Summary:
-    """Return the lines of ``text`` by what they tell of; ``scenes`` are the ids that are known."""
+class _NotText(Exception):
+    """The summary is not UTF-8; the words tell where."""
+
+
+def _sort_lines(file: BufferedReader, scenes: Iterable[str], summary: Summary) -> None:
+    """Put the lines of ``file`` where they belong in ``summary``; ``scenes`` are the ids that are known."""
     known = set(scenes)
-    summary = Summary([], {}, {}, [])
-    for line in _each(text.removesuffix("\n")):
-        stamped = _STAMPED.fullmatch(line)
+    place = 0
+    for line in file:
+        try:
+            text = line.decode().removesuffix("\n")
+        except UnicodeDecodeError as fault:
+            raise _NotText(f"is not UTF-8 at byte {place + fault.start}") from None
+        stamped = _STAMPED.fullmatch(text)
         if stamped is None:
-            summary.bare.append(line)
-            continue
-        told = stamped[1]
-        for mark, places, end in (("[Scene ", summary.scenes, "]"), ("[Attempt ", summary.attempts, " ")):
-            if told.startswith(mark) and (scene := _id_in(told, len(mark), end, known)) is not None:
-                places.setdefault(scene, []).append(told[len(mark) + len(scene) + 1 :].strip())
-                break
-        else:
-            summary.run.append(told)
-    return summary
-
-
-def _each(text: str) -> Iterator[str]:
-    """Yield the lines of ``text`` one by one: all of them at once would weigh as much again as a long summary."""
-    start = 0
-    while (end := text.find("\n", start)) >= 0:
-        yield text[start:end]
-        start = end + 1
-    yield text[start:]
+            summary.bare.append(text)
+        elif not any(told.takes(stamped[1], place, known) for told in (summary.scenes, summary.attempts)):
+            summary.run.append(stamped[1])
+        place += len(line)
 
 
 def _id_in(text: str, start: int, end: str, known: set[str]) -> str | None:

@@ -1,6 +1,8 @@
 """Files of a run folder that may be anything: read only where they are plain files of it, and only within bounds."""
 
+import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 
 from comfytui.records.faults import why
@@ -28,18 +30,33 @@ def is_plain_file(path: Path) -> bool:
         return False
 
 
-def content(path: Path, largest: int = LARGEST) -> bytes:
-    """Return what the plain file at ``path`` holds. Raises :class:`Unreadable`."""
+def opened(path: Path) -> BufferedReader:
+    """Open the plain file at ``path`` for reading. Raises :class:`Unreadable`, also for one that is too large."""
     try:
-        mode = path.lstat().st_mode
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(path.lstat().st_mode):
             raise Unreadable("is no plain file")
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
+        file = path.open("rb")
     except FileNotFoundError:
         raise Unreadable("is missing") from None
     except (OSError, ValueError) as fault:
         raise Unreadable(f"cannot be read: {why(fault)}") from None
-    if len(data) > largest:
-        raise Unreadable(f"is larger than {largest} bytes")
+    if os.fstat(file.fileno()).st_size > LARGEST:
+        file.close()
+        raise _too_large()
+    return file
+
+
+def content(path: Path) -> bytes:
+    """Return what the plain file at ``path`` holds. Raises :class:`Unreadable`."""
+    with opened(path) as file:
+        try:
+            data = file.read(LARGEST + 1)
+        except OSError as fault:
+            raise Unreadable(f"cannot be read: {why(fault)}") from None
+    if len(data) > LARGEST:
+        raise _too_large()
     return data
+
+
+def _too_large() -> Unreadable:
+    return Unreadable(f"is larger than {LARGEST} bytes")

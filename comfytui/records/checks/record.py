@@ -1,8 +1,8 @@
 """The metadata by itself: everything present and typed, and nothing in it contradicts the rest. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PureWindowsPath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +11,8 @@ from msgspec import Raw
 from comfytui.model.artifact import ArtifactMetadata, QueueConfig, SceneArtifact
 from comfytui.model.telemetry import CONTRACT_VERSION, inconsistencies
 from comfytui.records.checks.finding import Finding, at, shown
+from comfytui.records.checks.laid_out import Pieces, laid_out
+from comfytui.records.checks.reading import Unreadable, content
 from comfytui.records.checks.typed import decoded, fields
 from comfytui.records.metadata import SUITE_LOGS
 
@@ -20,28 +22,38 @@ PLACE = "artifact-metadata.json"
 class Scenes(Mapping[str, SceneArtifact]):
     """The scenes that could be understood, by id. Each is decoded when it is asked for: 10,000 would weigh too much."""
 
-    def __init__(self, pieces: Mapping[str, Raw]) -> None:
-        self._pieces = pieces
+    def __init__(self, places: Mapping[str, int], pieces: Sequence[bytes | Raw]) -> None:
+        """``places`` tells which of ``pieces`` each scene is."""
+        self._places, self._pieces = places, pieces
 
     def __getitem__(self, scene_id: str) -> SceneArtifact:
-        return msgspec.json.decode(self._pieces[scene_id], type=SceneArtifact)
+        """Return the scene. Raises ``KeyError``, and :class:`Unreadable` when the file is not what it was."""
+        try:
+            return msgspec.json.decode(self._pieces[self._places[scene_id]], type=SceneArtifact)
+        except ValueError:
+            raise Unreadable("is written to while it is read") from None
 
     def raw(self, scene_id: str) -> bytes:
-        """Return the JSON of that scene as it stands in the metadata."""
-        return bytes(self._pieces[scene_id])
+        """Return the JSON of that scene as it stands in the metadata. Raises as the scene itself."""
+        return bytes(self._pieces[self._places[scene_id]])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._pieces)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._pieces)
+        return len(self._places)
+
+    def close(self) -> None:
+        """Let go of the file that they are read from."""
+        if isinstance(self._pieces, Pieces):
+            self._pieces.close()
 
 
 class Metadata(NamedTuple):
     """Metadata as far as they could be understood: the head without scenes, and the scenes."""
 
     head: ArtifactMetadata | None = None
-    scenes: Scenes = Scenes({})
+    scenes: Scenes = Scenes({}, ())
     total: int = 0
     """Scenes listed, understood or not."""
     frames: int = 0
@@ -50,8 +62,24 @@ class Metadata(NamedTuple):
     """What the understood ones add up to."""
 
 
-def load(data: bytes) -> tuple[Metadata, list[Finding]]:
-    """Return the metadata in ``data`` as far as it can be understood, and what is wrong with its form."""
+def load(path: Path) -> tuple[Metadata, list[Finding]]:
+    """Return the metadata at ``path`` as far as they can be understood, and what is wrong with their form.
+
+    Their scenes have to be closed in the end. Raises :class:`Unreadable`.
+    """
+    if (laid := laid_out(path)) is not None:
+        head, mark, pieces = laid
+        given, found = fields(head, PLACE)
+        if not found and bytes(given.get("Scenes", b"")) == mark:
+            metadata, found = _understood(given, pieces)
+            if not found:
+                return metadata, []
+        pieces.close()
+    return load_whole(content(path))
+
+
+def load_whole(data: bytes) -> tuple[Metadata, list[Finding]]:
+    """Return the same of the metadata in ``data``."""
     given, found = fields(data, PLACE)
     listed: list[Raw] = []
     if not found:
@@ -59,26 +87,32 @@ def load(data: bytes) -> tuple[Metadata, list[Finding]]:
             listed = msgspec.json.decode(given.get("Scenes", Raw(b"null")), type=list[Raw])
         except (ValueError, RecursionError):
             found.append(Finding(PLACE, "Scenes is no list" if "Scenes" in given else "Scenes is missing"))
-    head = None
+    metadata, wrong = _understood(given, listed)
+    return metadata, found + wrong
+
+
+def _understood(given: Mapping[str, Raw], listed: Sequence[bytes | Raw]) -> tuple[Metadata, list[Finding]]:
+    """Return what the fields ``given``, and the scenes ``listed``, tell, and what is wrong with them."""
+    head, found = None, list[Finding]()
     if given:
         bare = msgspec.json.encode({**given, "Scenes": Raw(b"[]")})
         head, wrong = decoded(bare, ArtifactMetadata, PLACE)
         found += wrong
-    pieces: dict[str, Raw] = {}
+    places: dict[str, int] = {}
     frames = succeeded = requeues = 0
     for number, raw in enumerate(listed):
         scene, wrong = decoded(raw, SceneArtifact, f"{PLACE} Scenes[{number}]")
         found += wrong
         if scene is None:
             continue
-        if scene.scene_id in pieces:
+        if scene.scene_id in places:
             found.append(Finding(PLACE, f"Scenes[{number}] has the SceneId {shown(scene.scene_id)} again"))
             continue
-        pieces[scene.scene_id] = raw
+        places[scene.scene_id] = number
         frames += scene.frame_count
         succeeded += scene.success
         requeues += max(0, scene.attempts_run - 1)
-    return Metadata(head, Scenes(pieces), len(listed), frames, succeeded, requeues), found
+    return Metadata(head, Scenes(places, listed), len(listed), frames, succeeded, requeues), found
 
 
 def check(metadata: Metadata) -> Iterator[Finding]:

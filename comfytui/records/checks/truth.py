@@ -1,6 +1,8 @@
 """The journal: readable, without a gap, and telling the same as the metadata and the summary that were made from it."""
 
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from comfytui.model.state import State
 from comfytui.records import journal
 from comfytui.records.checks.files import differences
 from comfytui.records.checks.finding import Finding
-from comfytui.records.checks.reading import Unreadable, content, is_plain_file
+from comfytui.records.checks.reading import Unreadable, is_plain_file, opened
 from comfytui.records.checks.record import Metadata
 from comfytui.records.metadata import metadata_head, scene_artifact
 from comfytui.records.rundir import RunDir
@@ -28,13 +30,13 @@ def check(run: RunDir, metadata: Metadata) -> Iterator[Finding]:
         yield Finding(PLACE, "is missing" if not run.journal.exists() else "is no plain file")
         return
     try:
-        summary = _Summary(run.summary)
-        state, found = _folded(run.journal, summary)
-        yield from found
-        if any(finding.level == "error" for finding in found):
-            return  # what follows from a journal with holes in it proves nothing
-        yield from _metadata_faults(state, metadata)
-        yield from summary.faults()
+        with closing(_Summary(run.summary)) as summary:
+            state, found = _folded(run.journal, summary)
+            yield from found
+            if any(finding.level == "error" for finding in found):
+                return  # what follows from a journal with holes in it proves nothing
+            yield from _metadata_faults(state, metadata)
+            yield from summary.faults()
     except Failure as failure:
         yield Finding(PLACE, failure.what)
 
@@ -94,29 +96,44 @@ def _head_differences(told: ArtifactMetadata, made: ArtifactMetadata) -> list[st
 
 
 class _Summary:
-    """The summary of a run, held piece by piece to what its journal tells."""
+    """The summary of a run, held piece by piece to what its journal tells, in the file: it may be long."""
 
     def __init__(self, path: Path) -> None:
-        self._place = 0
+        self._lines = 0
         self._line: int | None = None
-        try:
-            self._there: bytes | None = content(path)
-        except Unreadable:
-            self._there = None  # told where the summary itself is looked at
+        self._file: BufferedReader | None = None
+        with suppress(Unreadable):  # told where the summary itself is looked at
+            self._file = opened(path)
 
     def told(self, piece: bytes) -> None:
         """Compare the next ``piece`` (whole lines, or nothing) that the journal tells."""
-        if self._there is None or self._line is not None:
+        if self._line is not None or (there := self._read(len(piece))) is None:
             return
-        if not self._there.startswith(piece, self._place):
-            pairs = zip_longest(piece.split(b"\n"), self._there[self._place :][: len(piece)].split(b"\n"))
-            same = next((number for number, (made, there) in enumerate(pairs) if made != there), 0)
-            self._line = 1 + self._there.count(b"\n", 0, self._place) + same
-        self._place += len(piece)
+        if there != piece:
+            pairs = zip_longest(piece.split(b"\n"), there.split(b"\n"))
+            same = next((number for number, (made, found) in enumerate(pairs) if made != found), 0)
+            self._line = 1 + self._lines + same
+        self._lines += piece.count(b"\n")
 
     def faults(self) -> Iterator[Finding]:
         """Yield where the summary is first not what the journal tells, once everything was told."""
-        if self._there is not None and self._line is None and self._place < len(self._there):
-            self._line = 1 + self._there.count(b"\n", 0, self._place)
+        if self._line is None and self._read(1):
+            self._line = 1 + self._lines
         if self._line is not None:
             yield Finding("run-summary.txt", f"line {self._line} is not what the journal tells")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self, count: int) -> bytes | None:
+        """Return the next ``count`` bytes, fewer at the end; ``None`` where the file cannot be read."""
+        if self._file is None:
+            return None
+        try:
+            return self._file.read(count)
+        except OSError:
+            self.close()
+            self._file = None
+            return None
