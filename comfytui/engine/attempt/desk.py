@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import anyio
 from msgspec import Struct, field
 
 from comfytui.clock import Clock
@@ -46,6 +47,8 @@ class Desk(Struct, frozen=True):
     patience: Callable[[str], float | None] = lambda _: None
     """For how many seconds a scene stays with the server while that does not answer; ``None``: as long as it is waited
     for, because no other server could take it."""
+    sent: anyio.Event = field(default_factory=anyio.Event)
+    """Set once the server has answered to a prompt that was posted."""
     activity: GpuActivity = field(default_factory=GpuActivity)
     collectors: list[FrameCollector] = field(default_factory=list)
     """Those of the attempts under way: who wants to hear of files that change."""

@@ -77,7 +77,9 @@ async def _send(desk: Desk, make: MakePrompt, prompt_id: str, signals: PromptSig
     if not signals.cancelled:
         prompt = await make()
         if not signals.cancelled:
-            return await desk.http.submit(prompt, prompt_id, desk.client_id)
+            reply = await desk.http.submit(prompt, prompt_id, desk.client_id)
+            desk.sent.set()
+            return reply
     raise Failure("prompt.interrupted")
 
 

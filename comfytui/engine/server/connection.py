@@ -15,6 +15,7 @@ from comfytui.engine.frames.shelves import DiskShelf, EitherShelf, HttpShelf, Sh
 from comfytui.engine.frames.watch import watch_frames
 from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.router import Router
+from comfytui.engine.prompt.signals import wait_for
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
 from comfytui.engine.server.guard import ServerGuard
@@ -37,6 +38,8 @@ from comfytui.untrusted import file_name
 
 SIMULATOR_START = 30.0
 """Seconds in which the built-in simulator must be ready."""
+HEAD_START = 0.25
+"""Seconds that the first prompt has before frames and GPUs are looked at: beginning to look is the work of 30 ms."""
 SERVER_LOG, SIMULATOR_LOG = "comfyui.log", "simulator.log"
 """What a server that we started says, in the run's folder of logs; of several each has its name in it."""
 
@@ -74,9 +77,15 @@ class Connection(Struct, frozen=True):
         background.start_soon(desk.server.keep)
         background.start_soon(watch_others, desk.hub, desk.http, desk.clock, desk.client_id)
         background.start_soon(self.log.keep)
-        background.start_soon(watch_gpus, desk.hub, self.gauges.samples(), desk.activity, desk.clock)
         if self.guard is not None:
             background.start_soon(self.guard.keep_running)
+        background.start_soon(self._look, background)
+
+    async def _look(self, background: anyio.abc.TaskGroup) -> None:
+        """Begin to look at frames and GPUs once a prompt is sent that they may be of: the first look misses nothing."""
+        desk = self.desk
+        await wait_for(desk.sent, HEAD_START, desk.clock)
+        background.start_soon(watch_gpus, desk.hub, self.gauges.samples(), desk.activity, desk.clock)
         if isinstance(desk.shelf, EitherShelf):
             folder = prefix_for(desk.hub.run_id, "any", 1, self.mark).rpartition("/")[0]
             background.start_soon(
