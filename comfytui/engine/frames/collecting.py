@@ -176,6 +176,8 @@ class FrameCollector:
             others = await self._unreported(reported) if self._stem else []
             for wanted in together(reported, others)[len(reported) :]:
                 begin(tasks, wanted)
+        place = {name: at for at, name in enumerate(self._wanted)}  # answers come in any order, facts in that of frames
+        lacking.sort(key=lambda wanted: place[wanted.name])
         unsafe = [wanted for wanted in lacking if self._failed[wanted.name].reason == "unsafe"]
         for wanted in unsafe:
             self._unsafe.add(wanted.name)
