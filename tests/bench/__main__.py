@@ -5,7 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from tests.bench.table import Table, as_json, as_text, machine
+from tests.bench.table import Table, as_json, as_markdown, as_text, machine
 
 NAMES = (
     "overhead",
@@ -33,21 +33,25 @@ def main(arguments: Sequence[str], only: str | None = None) -> int:
             "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all but {', '.join(WHEN_NAMED)}"
         )
     parser.add_argument("--json", action="store_true", help="one line of JSON")
+    parser.add_argument("--markdown", action="store_true", help="the ratios and what has a target, as in the README")
     parser.add_argument("--server", metavar="URL", help=f"a ComfyUI of this machine ({', '.join(ON_A_SERVER)})")
     given = parser.parse_args(arguments)
     names = [only] if only else given.names or [name for name in NAMES if name not in WHEN_NAMED]
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    if not given.json:
+    told = not given.json and not given.markdown
+    if told:
         print(machine(), flush=True)
     tables: dict[str, Table] = {}
     for name in names:
         measure = importlib.import_module(f"tests.bench.{name}").measure
         tables[name] = measure(given.server) if name in ON_A_SERVER else measure()
-        if not given.json:
+        if told:
             print(f"\n{as_text(tables[name])}", flush=True)
     if given.json:
         print(as_json(tables))
+    if given.markdown:
+        print(as_markdown(tables))
     return 0
 
 

@@ -57,6 +57,16 @@ def as_text(table: Table) -> str:
     return "\n".join([*lines, *(f"  ({note})" for note in table.notes)])
 
 
+def as_markdown(tables: dict[str, Table]) -> str:
+    """Return the ratios and what has a target, as a table for the README."""
+    lines = [f"Measured on {machine()}:", "", "| | measured | target |", "| --- | ---: | --- |"]
+    for name, table in tables.items():
+        lines.append(f"| **{name}**: {table.title} | | |")
+        told = [figure for figure in table.ordered if figure.met is not None or figure.unit == RATIO]
+        lines += [f"| {one.name} | {_amount(one.value, one.unit)} | {_target(one)} |" for one in told]
+    return "\n".join(lines)
+
+
 def as_json(tables: dict[str, Table]) -> str:
     """Return ``tables`` by name as one line of JSON."""
     return json.dumps({"machine": machine(), "benchmarks": {name: _plain(table) for name, table in tables.items()}})
