@@ -128,16 +128,20 @@ def clean_leftovers(folder: Path, *, deep: bool = False) -> list[str]:
 
     Returns their names, sorted; links are not followed. Raises ``Failure`` ``run.unwritable``.
     """
-    import psutil  # type: ignore[import-untyped,unused-ignore]
-
     removed = []
     with writing(folder):
         for place, below, names in os.walk(folder):
             for name in names:
                 found = _TMP.fullmatch(name)
-                if found and not psutil.pid_exists(int(found["pid"])):
+                if found and not _runs(int(found["pid"])):
                     Path(place, name).unlink(missing_ok=True)
                     removed.append(name)
             if not deep:
                 below.clear()
     return sorted(removed)
+
+
+def _runs(pid: int) -> bool:
+    import psutil  # type: ignore[import-untyped,unused-ignore]
+
+    return bool(psutil.pid_exists(pid))

@@ -362,6 +362,10 @@ def test_a_process_that_was_given_the_same_number_later_is_not_the_holder(run: R
         assert taken.replaced is not None
 
 
+def test_the_start_of_this_process_is_the_one_that_others_see() -> None:
+    assert this_process().started == pytest.approx(psutil.Process().create_time(), abs=1.0)
+
+
 def test_one_process_cannot_hold_a_run_twice(run: RunDir) -> None:
     with RunLock.acquire(run), pytest.raises(Failure, match="already being driven"):
         RunLock.acquire(run)

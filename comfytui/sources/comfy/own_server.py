@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-import psutil  # type: ignore[import-untyped,unused-ignore]
 from anyio import to_thread
 
 from comfytui.clock import Clock
@@ -91,6 +90,8 @@ class OwnServer:
         if found is not None and same_start(found, self.identity):
             return True
         if not self._end_noted:
+            import psutil  # type: ignore[import-untyped,unused-ignore]
+
             self._end_noted = True
             if found is None and not psutil.pid_exists(self.identity.pid):
                 self._group.leader_ended()

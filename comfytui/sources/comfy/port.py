@@ -5,7 +5,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
-import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from comfytui.sources.comfy.address import ServerAddress
 from comfytui.untrusted import plain
@@ -34,6 +33,8 @@ def holder(address: ServerAddress) -> str:
     """
     if not address.is_loopback:
         return ""
+    import psutil  # type: ignore[import-untyped,unused-ignore]
+
     with contextlib.suppress(psutil.Error, OSError):
         for found in psutil.net_connections("tcp"):
             if found.status == psutil.CONN_LISTEN and found.laddr.port == _port(address) and found.pid:

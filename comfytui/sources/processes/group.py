@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any, Protocol
-
-import psutil  # type: ignore[import-untyped,unused-ignore]
+from typing import TYPE_CHECKING, Any, Protocol
 
 from comfytui.sources.processes.identity import SAME_MOMENT, ProcessIdentity, is_alive, why_not
+
+if TYPE_CHECKING:
+    import psutil  # type: ignore[import-untyped,unused-ignore]
 
 
 class ProcessGroup(Protocol):
@@ -46,8 +47,10 @@ def group_of(leader: ProcessIdentity) -> ProcessGroup:
     return _Tree(leader) if sys.platform == "win32" else _Session(leader)
 
 
-def kill(process: psutil.Process) -> None:
+def kill(process: "psutil.Process") -> None:
     """End one process at once; psutil compares its start time once more, and the caller looks whether it still runs."""
+    import psutil  # type: ignore[import-untyped,unused-ignore]
+
     with contextlib.suppress(psutil.Error, OSError):
         process.kill()
 
@@ -63,7 +66,7 @@ class _Session:
         self.leader = leader
         self._known: list[psutil.Process] = []
 
-    def living(self) -> list[psutil.Process]:
+    def living(self) -> "list[psutil.Process]":
         """Return the processes of the group that run."""
         if why_not(self.leader) is None or any(is_alive(process) for process in self._known):
             self._known = self._members()
@@ -81,7 +84,9 @@ class _Session:
             with contextlib.suppress(OSError):
                 os.killpg(self.leader.pid, signal.SIGTERM)
 
-    def _members(self) -> list[psutil.Process]:
+    def _members(self) -> "list[psutil.Process]":
+        import psutil  # type: ignore[import-untyped,unused-ignore]
+
         found: list[psutil.Process] = []
         if sys.platform != "win32":
             for pid in psutil.pids():
@@ -103,8 +108,10 @@ class _Tree:
         self.leader = leader
         self._known: dict[int, psutil.Process] = {}
 
-    def living(self) -> list[psutil.Process]:
+    def living(self) -> "list[psutil.Process]":
         """Return the processes of the tree that run, and those found in it before."""
+        import psutil  # type: ignore[import-untyped,unused-ignore]
+
         if why_not(self.leader) is None:
             with contextlib.suppress(psutil.Error, OSError):
                 leader = psutil.Process(self.leader.pid)

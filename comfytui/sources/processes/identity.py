@@ -5,10 +5,12 @@ executable all match what was recorded.
 """
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psutil  # type: ignore[import-untyped,unused-ignore]
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    import psutil  # type: ignore[import-untyped,unused-ignore]
 
 SAME_MOMENT: Final = 1.0
 """Seconds that a start time may be off: systems count it from boot, and the wall clock may have been corrected."""
@@ -24,6 +26,8 @@ class ProcessIdentity(Struct, frozen=True, kw_only=True):
 
 def identity_of(pid: int) -> ProcessIdentity | None:
     """Return what identifies the process ``pid`` now; ``None``: it has ended, or may not be looked at."""
+    import psutil  # type: ignore[import-untyped,unused-ignore]
+
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -61,6 +65,8 @@ def why_not(recorded: ProcessIdentity) -> str | None:
 
 def has_ended(pid: int) -> bool:
     """Return whether nothing runs under ``pid``; one that merely cannot be looked at has not ended."""
+    import psutil  # type: ignore[import-untyped,unused-ignore]
+
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -69,8 +75,10 @@ def has_ended(pid: int) -> bool:
         return False
 
 
-def is_alive(process: psutil.Process) -> bool:
+def is_alive(process: "psutil.Process") -> bool:
     """Return whether ``process`` runs: still the same one under its id, and no zombie."""
+    import psutil  # type: ignore[import-untyped,unused-ignore]
+
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, OSError):
