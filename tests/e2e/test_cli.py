@@ -73,6 +73,21 @@ def test_the_dashboard_imports_no_source_of_facts(tmp_path: Path) -> None:
     assert not set(done.stdout.split()) & {"httpx", "httpx_ws", "pynvml", "watchfiles", "PIL", "aiohttp"}
 
 
+RUN = """
+import sys
+import comfytui.cli.rendering, comfytui.cli.driving, comfytui.faces.headless
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_run_does_not_wait_for_what_its_first_prompt_needs_not(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=tmp_path, env=environment(), capture_output=True, encoding="utf-8", check=True
+    )
+    assert "httpx" in done.stdout.split()
+    assert not set(done.stdout.split()) & {"psutil", "watchfiles", "multiprocessing", "pynvml", "textual", "rich"}
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Grammars of MP3, FLAC and Ogg (Opus, Vorbis, FLAC in Ogg), as far as these formats tell where they end."""
 
+from functools import cache
+
 from comfytui.sources.frames.formats.steps import LARGEST_TAIL, Finding, Skip, Steps, Tail, Take, broken, unproven
 
 # Kilobits a second of layer III by "version 1?", ISO/IEC 11172-3 and 13818-3; and hertz of version 1.
@@ -157,6 +159,7 @@ def _flac_frame_end(head: bytes, block: int) -> int | None:
     return (number if head[1] & 1 else number * block) + length
 
 
+@cache
 def _table(polynomial: int, bits: int) -> tuple[int, ...]:
     table = []
     for byte in range(256):
@@ -168,13 +171,12 @@ def _table(polynomial: int, bits: int) -> tuple[int, ...]:
     return tuple(table)
 
 
-_CRC8 = _table(0x07, 8)
-_CRC16 = _table(0x8005, 16)
+_CRC8, _CRC16 = 0x07, 0x8005
 
 
-def _crc(data: bytes, table: tuple[int, ...], bits: int) -> int:
+def _crc(data: bytes, polynomial: int, bits: int) -> int:
     """Return the CRC of ``data``, which is 0 where its own stated CRC is its end."""
-    value, mask, shift = 0, (1 << bits) - 1, bits - 8
+    table, value, mask, shift = _table(polynomial, bits), 0, (1 << bits) - 1, bits - 8
     for byte in data:
         value = (value << 8 & mask) ^ table[value >> shift ^ byte]
     return value
