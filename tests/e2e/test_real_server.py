@@ -238,7 +238,7 @@ def test_scenes_execute_in_the_storys_order(tmp_path: Path) -> None:
 
 async def test_frames_come_by_view_from_a_server_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server on this machine is told from one elsewhere by its folder: taken for one elsewhere, it serves as one."""
-    monkeypatch.setattr(connection, "shelf_for", lambda server, facts, http: HttpShelf(http))
+    monkeypatch.setattr(connection, "shelf_for", lambda server, facts, http, clock: HttpShelf(http))
     flags = {"server": SERVER, "workflow": "smoke", "runs_dir": str(tmp_path / "runs")}
     settings, clock = load(flags, {}, tmp_path), system_clock()
     order = order_story(story(tmp_path, scenes=2, frames=FRAMES), settings)
