@@ -67,7 +67,7 @@ def cancel_and_rerun(seat: "Terminal") -> None:
     seat.does("r", "rerun by a person")
     seat.does(ESCAPE, "enter Open")
     seat.does(ESCAPE, "scene-001  ")
-    seat.shows_no_more("filter:")
+    seat.shows_no_more("fits")
 
 
 def look_around(seat: "Terminal") -> None:
