@@ -79,9 +79,7 @@ async def scripted(answer: bytes | Answer, *, tls: ssl.SSLContext | None = None)
     try:
         yield server
     finally:
-        for _ in range(
-            ROUNDS
-        ):  # who is accepted while it closes is forgotten by asyncio (3.11), and stays open
+        for _ in range(ROUNDS):  # who is accepted while it closes is forgotten by asyncio (3.11), and stays open
             await asyncio.sleep(0)
         listening.close()
         for task, writer in serving.items():
