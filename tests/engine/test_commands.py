@@ -72,6 +72,19 @@ async def test_a_node_that_hangs_is_interrupted(stage: Stage) -> None:
     assert outcome.scene(2).phase == "done"
 
 
+async def test_a_prompt_that_may_have_arrived_and_cannot_be_looked_for_is_told_with_the_reason(stage: Stage) -> None:
+    deaf = f.Answered(path="/queue", status=500, text="the disk is on fire")
+    async with stage.simulator(f.ConnectionReset(after=True, times=1), deaf, speed=SLOW) as simulator:
+        with stage.open(simulator, FOUR[0]) as runner:
+            async with playing(runner, simulator) as play:
+                await play.until(lambda _: simulator.faults.used(deaf))
+                assert play.ask(c.Cancel, scenes=("scene-001",)).accepted
+            outcome = play.outcome
+    assert outcome.scene().phase == "cancelled"
+    (told,) = [warning for warning in outcome.attempt().warnings if "may still run there" in warning]
+    assert "HTTP 500: the disk is on fire" in told
+
+
 async def test_a_scene_that_waits_on_the_server_is_deleted_from_its_queue(stage: Stage) -> None:
     async with stage.simulator(speed=SLOW) as simulator:
         with stage.open(simulator, *FOUR[:3]) as runner:

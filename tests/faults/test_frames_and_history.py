@@ -208,6 +208,23 @@ async def test_a_lost_interrupt_is_repeated(stage: Stage) -> None:
     assert len(outcome.posts("/interrupt")) >= 3
 
 
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (f.Answered(path="/queue", status=500, text="the disk is on fire"), "HTTP 500: the disk is on fire"),
+        (f.InterruptLost(), "it does not heed an interrupt"),
+    ],
+)
+async def test_a_prompt_that_cannot_be_taken_off_says_why(stage: Stage, fault: f.Fault, why: str) -> None:
+    stage.policy = replace(stage.policy, max_wait_seconds=20, scene_retry_budget=0)
+    outcome = await stage.play(f.Hang(), fault)
+    settled(outcome, frameless=True)
+    attempt = outcome.attempt()
+    assert attempt.status == "timeout"
+    (told,) = [warning for warning in attempt.warnings if "may still run there" in warning]
+    assert why in told
+
+
 async def test_stats_without_vram_are_noted_word_for_word(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     outcome = await stage.play(f.StatsWithoutVram())

@@ -161,8 +161,7 @@ class AttemptDriver:
             self._voice.note("note", "The server chose the prompt's id itself; a crash now could render it twice")
 
     async def _submit(self) -> PromptReply | PromptRejection:
-        ours, sent = self._voice.prompt_id, self._taken_over
-        return await submit(self._desk, self._make_prompt, ours, self.signals, scene=self._scene.id, perhaps_sent=sent)
+        return await submit(self._desk, self._voice, self._make_prompt, self.signals, perhaps_sent=self._taken_over)
 
     async def _make_prompt(self) -> dict[str, Any]:
         attempt, brief = self._voice.attempt, self._scene.brief
@@ -254,7 +253,7 @@ class AttemptDriver:
         text = "".join(traceback.format_exception(problem))
         await to_thread.run_sync(write_atomic, path, text.encode("utf-8", "replace"))
         if self._voice.attempt.phase in ("queued", "executing"):  # nobody watches it any more
-            await withdraw(self._desk, self._voice.prompt_id, within=WITHDRAWAL)
+            await withdraw(self._desk, self._voice, within=WITHDRAWAL)
         fault = next(one for one in flattened(problem) if not isinstance(one, Failure))
         why = f"{type(fault).__name__} in attempt {self._voice.number} of {self._scene.id}"
         return endings.of_failure(Failure("internal", why=why, debug=self._desk.run_dir.relative(path)))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from comfytui.engine.attempt.desk import Desk
+from comfytui.engine.attempt.voice import AttemptVoice
 from comfytui.engine.prompt.ending import unanswered
 from comfytui.engine.prompt.signals import PromptSignals
 from comfytui.engine.prompt.waiting import AWAY_LOOK, RESOLUTION
@@ -22,22 +23,22 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 """Seconds between two tries while the server answers other requests."""
 WITHDRAWAL = 5.0
 """Seconds for taking a prompt off again that was cancelled before it was known to have arrived."""
-
+STILL_THERE = "The prompt could not be taken off the server; it may still run there"
 
 MakePrompt = Callable[[], Awaitable[dict[str, Any]]]
 """Makes the prompt, uploads included; called again when the server went away meanwhile."""
 
 
 async def submit(
-    desk: Desk, make: MakePrompt, prompt_id: str, signals: PromptSignals, *, scene: str = "", perhaps_sent: bool = False
+    desk: Desk, voice: AttemptVoice, make: MakePrompt, signals: PromptSignals, *, perhaps_sent: bool = False
 ) -> PromptReply | PromptRejection:
-    """Post the prompt under ``prompt_id``, waiting for a server that is away; return what the server said.
+    """Post the prompt that ``voice`` speaks for, waiting for a server that is away; return what the server said.
 
     ``perhaps_sent``: somebody may have posted it before. Raises ``Failure``: ``server.lost`` when the server stays away
-    for ``server_wait_seconds``, ``prompt.handed_over`` when another takes the ``scene`` meanwhile,
-    ``prompt.interrupted`` when ``signals`` tell of a cancellation before it is sent, and
-    others as they come while the server is there.
+    for ``server_wait_seconds``, ``prompt.handed_over`` when another takes the scene meanwhile, ``prompt.interrupted``
+    when ``signals`` tell of a cancellation before it is sent, and others as they come while the server is there.
     """
+    prompt_id = voice.prompt_id
     pause, waited = FIRST_PAUSE, 0.0
     refusal: Failure | None = None
     while True:
@@ -62,11 +63,11 @@ async def submit(
                     raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
                 await signals.wait(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
-            elif not await _back(desk, signals, scene):
+            elif not await _back(desk, signals, voice.scene):
                 raise Failure("server.lost", server=desk.http.address.url, why=failure.what) from None
         if signals.cancelled:
             if perhaps_sent and not desk.server.away:
-                await withdraw(desk, prompt_id, within=WITHDRAWAL)
+                await withdraw(desk, voice, within=WITHDRAWAL)
             raise Failure("prompt.interrupted")
         if refusal is not None and not perhaps_sent:
             raise refusal
@@ -106,24 +107,26 @@ async def known(desk: Desk, prompt_id: str) -> bool:
     return await desk.http.history(prompt_id) is not None
 
 
-async def withdraw(desk: Desk, prompt_id: str, within: float = 30.0, every: float = 2.0) -> bool:
-    """Take our prompt off the server: delete it while it waits, interrupt it (by id) while it runs.
+async def withdraw(desk: Desk, voice: AttemptVoice, within: float = 30.0, every: float = 2.0) -> None:
+    """Take the prompt of ``voice`` off the server: delete it while it waits, interrupt it (by id) while it runs.
 
-    An interrupt may be lost, so it is repeated until the prompt has left the queue. Returns whether it has, ``within``
-    that many seconds. Nobody else's prompt is touched.
+    An interrupt may be lost, so it is repeated until the prompt has left the queue; when it has not ``within`` that
+    many seconds, a warning of the attempt tells so, and why. Nobody else's prompt is touched.
     """
-    began = desk.clock.monotonic()
+    began, prompt_id = desk.clock.monotonic(), voice.prompt_id
     while True:
         try:
-            match (await desk.http.queue()).where(prompt_id):
-                case None:
-                    return True
-                case "pending":
-                    await desk.http.delete_pending([prompt_id])
-                case "running":
-                    await desk.http.interrupt(prompt_id)
-        except TransportFailure:
-            pass  # the server did not hear: it is asked again below, and the caller is told when it never does
+            place = (await desk.http.queue()).where(prompt_id)
+            if place is None:
+                return
+            why = "it is still in the server's queue" if place == "pending" else "it does not heed an interrupt"
+            if place == "pending":
+                await desk.http.delete_pending([prompt_id])
+            else:
+                await desk.http.interrupt(prompt_id)
+        except TransportFailure as failure:  # the server did not hear: it is asked again below
+            why = failure.what
         if desk.clock.monotonic() - began >= within:
-            return False
+            voice.note("warning", f"{STILL_THERE}: {why}")
+            return
         await desk.clock.sleep(min(every, 0.2 if desk.clock.monotonic() - began < 1 else every))

@@ -8,7 +8,7 @@ from comfytui.engine.prompt import ending as endings
 from comfytui.engine.prompt.ending import Ending
 from comfytui.engine.prompt.signals import PromptSignals
 from comfytui.engine.prompt.stall_watch import StallWatch
-from comfytui.engine.prompt.submitting import known, withdraw
+from comfytui.engine.prompt.submitting import STILL_THERE, known, withdraw
 from comfytui.engine.prompt.waiting import (
     RESOLUTION,
     GiveUp,
@@ -24,7 +24,6 @@ from comfytui.model import events as e
 from comfytui.sources.comfy.wire import HistoryEntry
 
 NO_OUTCOME = "the entry tells no outcome yet"
-STILL_THERE = "The prompt could not be taken off the server; it may still run there"
 
 
 class PromptWatch:
@@ -207,8 +206,7 @@ class PromptWatch:
         surrendered = endings.of_surrender(reason, policy, server)
         if reason == "serverLost":
             return surrendered
-        if not await withdraw(self._desk, self._voice.prompt_id):
-            self._voice.note("warning", STILL_THERE)
+        await withdraw(self._desk, self._voice)
         if policy.history_max_attempts and self._reads >= policy.history_max_attempts:
             return surrendered
         told = self._ending_of(await self._read_history())
