@@ -1,9 +1,10 @@
 """The runner's end of the link: it tells every face what happens, and takes their commands. It can slow nobody down."""
 
 import hmac
+import sys
 import traceback
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -33,6 +34,8 @@ MAX_LAG = 20_000
 """Facts that a client may be behind; beyond that it is dropped, and finds them in the journal."""
 
 MAX_CLIENTS = 64
+
+_MAY_COME_AGAIN = "It may come again, and finds what it missed in the journal."
 
 
 class LinkServer:
@@ -101,17 +104,20 @@ class LinkServer:
         try:
             async with stream:
                 await self._converse(stream)
-        except* (OSError, TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # it went away, or took nothing for too long: it may come again and ask for what it missed
+        except* TimeoutError:
+            _log(f"A client of the run was dropped: it took nothing for {self._patience:g} s. {_MAY_COME_AGAIN}")
+        except* (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # it went away
         except* Exception:  # noqa: BLE001  (a fault of ours: into the runner's log, and the run goes on)
-            traceback.print_exc()
+            _log(traceback.format_exc().rstrip())
         finally:
             self._clients -= 1
             self._empty.set()
 
     async def _converse(self, stream: SocketStream) -> None:
         reader, writer = LineReader(stream, messages.MAX_COMMAND), LineWriter(stream, self._patience)
-        with anyio.fail_after(GREETING_SECONDS):
+        lines: list[bytes] = []
+        with anyio.move_on_after(GREETING_SECONDS):
             lines = await self._next(reader, writer)
         if not lines:
             return
@@ -155,6 +161,7 @@ class LinkServer:
             for start in range(0, len(batch), 100):
                 part = batch[start : start + 100]
                 if self._hub.state.seq - part[-1].seq > MAX_LAG:
+                    _log(f"A client of the run was dropped: it is more than {MAX_LAG} facts behind. {_MAY_COME_AGAIN}")
                     return
                 await writer.write(lines_of(part))
 
@@ -184,3 +191,9 @@ class LinkServer:
         except Failure as failure:
             return Refused(refused=str(failure))
         return Taken(taken=command.id)
+
+
+def _log(text: str) -> None:
+    """Write ``text`` into the runner's log; its disk may be full, and the run goes on."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

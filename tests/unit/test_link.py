@@ -1,12 +1,14 @@
 """The link over both transports, with real sockets: complete, in order, and never in the runner's way."""
 
 import contextlib
+import errno
 import json
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -155,7 +157,9 @@ def noted(count: int, size: int = 500) -> list[e.AnyEvent]:
     return [e.RunNoted(text=f"{number} {'x' * size}") for number in range(count)]
 
 
-async def test_a_hung_client_slows_nobody_and_is_dropped(tmp_path: Path, transport: Transport) -> None:
+async def test_a_hung_client_slows_nobody_and_is_dropped(
+    tmp_path: Path, transport: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with serving(tmp_path, transport, patience=0.3) as it:
         it.publish(opened())
         hung, _ = await raw(tmp_path)
@@ -175,6 +179,26 @@ async def test_a_hung_client_slows_nobody_and_is_dropped(tmp_path: Path, transpo
         assert received < 20_000 * 500, "it was dropped before it had everything"
         async with await Connection.open(tmp_path, 19_990) as again:
             assert [each.seq for each in await facts(again, 20_001)] == list(range(19_991, 20_002))
+    assert capsys.readouterr().err == (
+        "A client of the run was dropped: it took nothing for 0.3 s. "
+        "It may come again, and finds what it missed in the journal.\n"
+    ), "those who left by themselves are not told of"
+
+
+async def test_a_fault_of_ours_and_a_log_that_takes_nothing_cost_no_other_client_its_facts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: str = "") -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    async with serving(tmp_path) as it, await Connection.open(tmp_path, 0) as connection:
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "stderr", SimpleNamespace(write=full, flush=full))
+            broken.setattr(it.hub, "subscribe", lambda: 1 / 0)
+            with pytest.raises(NobodyThere):
+                await Connection.open(tmp_path, 0)
+        it.publish(*noted(1))
+        assert len(await facts(connection, 1)) == 1
 
 
 async def test_a_slow_client_loses_samples_and_no_fact(tmp_path: Path, transport: Transport) -> None:
