@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from comfytui.errors import Failure
+from comfytui.settings.keyed_table import content_of
 from comfytui.settings.table import (
     BY_KEY,
     CONFIG_VARIABLE,
@@ -87,11 +88,7 @@ def from_file(path: Path) -> Layer:
     Raises ``Failure`` ``config.unreadable``, or ``config.value`` that names file and key: for a value that cannot be
     used, a key that is not known, and a secret, which belongs into the environment.
     """
-    from comfytui.model import document
-
-    data = document.read_bytes(path, unreadable="config.unreadable")
-    content = document.decode(data, "toml", file=str(path), syntax="config.unreadable")
-    assert isinstance(content, dict)
+    content = content_of(path)
     server = content.pop("server") if isinstance(content.get("server"), dict) else None
     servers, suites = content.pop("servers", None), content.pop("suites", None)
     if servers is not None and (server is not None or "server" in content):

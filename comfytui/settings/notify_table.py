@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from comfytui.errors import Failure
+from comfytui.settings.keyed_table import content_of
 from comfytui.settings.table import NOTIFY_KEYS, WEBHOOK_VARIABLE
 from comfytui.settings.values import Unusable, shown
 from comfytui.untrusted import plain
@@ -54,11 +55,7 @@ def webhook_of(environ: Mapping[str, str], file: Path | None) -> str | None:
             raise Failure("config.value", place=f"The variable {WEBHOOK_VARIABLE}", why=str(fault)) from None
     if file is None:
         return None
-    from comfytui.model import document
-
-    data = document.read_bytes(file, unreadable="config.unreadable")
-    content = document.decode(data, "toml", file=str(file), syntax="config.unreadable")
-    table = content.get("notify") if isinstance(content, dict) else None
+    table = content_of(file).get("notify")
     return read_notify_table(table, file).webhook if isinstance(table, dict) else None
 
 

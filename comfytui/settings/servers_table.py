@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from comfytui.errors import Failure
+from comfytui.settings.keyed_table import KeyedTable, content_of, tables_of
 from comfytui.settings.server_table import ServerStart, env_in, read_start
 from comfytui.settings.table import SERVERS_KEYS, SIMULATOR
-from comfytui.settings.values import MAXIMUM, Unusable, folder_path, near, number_of, server_address, shown, text_of
+from comfytui.settings.values import MAXIMUM, Unusable, folder_path, number_of, server_address, shown, text_of
 from comfytui.untrusted import plain
 
 LONGEST_NAME = 40
@@ -39,13 +39,13 @@ def read_servers(tables: object, file: Path) -> tuple[ServerEntry, ...]:
 
     Raises ``Failure`` ``config.value`` that names file and key, and never the value of a header.
     """
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise Failure("config.value", place=f"servers in {file}", why="it is no list of tables; write [[servers]]")
-    entries = [_entry(table, number, file) for number, table in enumerate(tables)]
-    for number, entry in enumerate(entries):
-        if (other := _same(entry, entries[:number])) is not None:
+    entries: list[ServerEntry] = []
+    for table in tables_of(tables or None, "servers", file):  # an empty list names no server to render on
+        entry = _entry(table)
+        if (other := _same(entry, entries)) is not None:
             key, value = other
-            raise _unusable(file, number, key, f"{shown(value)} is that of another server; give each its own")
+            raise table.unusable(key, f"{shown(value)} is that of another server; give each its own")
+        entries.append(entry)
     taken = {entry.name for entry in entries}
     for number, entry in enumerate(entries):
         if not entry.name:
@@ -88,9 +88,9 @@ def headers_in(file: Path, url: str, environ: Mapping[str, str]) -> dict[str, st
     ``${NAME}`` in a value stands for a variable of ``environ``. Raises ``Failure`` ``config.unreadable`` or
     ``config.value``, with no value in it.
     """
-    for number, table in enumerate(_tables(file)):
-        if server_address(str(table["url"])) == url and "headers" in table:
-            return {name: _filled(text, environ, number, name, file) for name, text in table["headers"].items()}
+    for table in _tables(file):
+        if server_address(str(table.entries["url"])) == url and "headers" in table.entries:
+            return {name: _filled(text, environ, table, name) for name, text in table.entries["headers"].items()}
     return {}
 
 
@@ -100,55 +100,38 @@ def env_for(file: Path, url: str) -> dict[str, str]:
     It stands in the table ``[[servers]]`` of that address, else in ``[server]``. Raises as :func:`headers_in` does.
     """
     for table in _tables(file):
-        if server_address(str(table["url"])) == url:
-            return {str(name): str(text) for name, text in table.get("env", {}).items()}
+        if server_address(str(table.entries["url"])) == url:
+            return {str(name): str(text) for name, text in table.entries.get("env", {}).items()}
     return env_in(file)
 
 
-def _tables(file: Path) -> list[dict[str, Any]]:
+def _tables(file: Path) -> list[KeyedTable]:
     """Return the tables ``[[servers]]`` of ``file`` as they are now, held to what they must be; none without any."""
-    from comfytui.model import document
-
-    data = document.read_bytes(file, unreadable="config.unreadable")
-    content = document.decode(data, "toml", file=str(file), syntax="config.unreadable")
-    tables = content.get("servers") if isinstance(content, dict) else None
+    tables = content_of(file).get("servers")
     if tables is None:
         return []
     read_servers(tables, file)
-    return list(tables)
+    return tables_of(tables, "servers", file)
 
 
 # --- one table ------------------------------------------------------------------------------------------------------
 
 
-def _entry(table: Mapping[str, Any], number: int, file: Path) -> ServerEntry:
-    folder = file.absolute().parent
-    for key in table:
-        if key not in SERVERS_KEYS:
-            raise _unusable(file, number, key, f"there is no such setting{near(key, SERVERS_KEYS)}")
-    if "url" not in table:
-        raise _unusable(file, number, "url", "it is missing")
-
-    def read(key: str, make: Any, default: Any = None) -> Any:
-        if key not in table:
-            return default
-        try:
-            return make(table[key])
-        except Unusable as fault:
-            raise _unusable(file, number, key, str(fault)) from None
-
-    url = read("url", lambda value: server_address(text_of(value)))
-    if url == SIMULATOR and (own := next((key for key in ("output_dir", "headers", "command") if key in table), None)):
-        raise _unusable(file, number, own, "the simulator has its own")
-    read("headers", _headers)
+def _entry(table: KeyedTable) -> ServerEntry:
+    table.hold_to(SERVERS_KEYS, needed=("url",))
+    url = table.read("url", lambda value: server_address(text_of(value)))
+    own = next((key for key in ("output_dir", "headers", "command") if key in table.entries), None)
+    if url == SIMULATOR and own is not None:
+        raise table.unusable(own, "the simulator has its own")
+    table.read("headers", _headers)
     return ServerEntry(
         url=url,
-        name=read("name", _name, ""),
-        output_dir=read("output_dir", lambda value: folder_path(text_of(value), folder)),
-        tags=read("tags", _tags, ()),
-        weight=read("weight", _weight, 1.0),
-        start=read_start(table, file, f"servers[{number}]"),
-        file=file.absolute() if "headers" in table else None,
+        name=table.read("name", _name, ""),
+        output_dir=table.read("output_dir", lambda value: folder_path(text_of(value), table.folder)),
+        tags=table.read("tags", _tags, ()),
+        weight=table.read("weight", _weight, 1.0),
+        start=read_start(table),
+        file=table.file.absolute() if "headers" in table.entries else None,
     )
 
 
@@ -186,11 +169,11 @@ def _headers(value: object) -> None:
             raise Unusable(f"the value of {name} is not text on one line")
 
 
-def _filled(text: str, environ: Mapping[str, str], number: int, name: str, file: Path) -> str:
+def _filled(text: str, environ: Mapping[str, str], table: KeyedTable, name: str) -> str:
     def value(match: re.Match[str]) -> str:
         found = environ.get(match[1])
         if not found:
-            raise _unusable(file, number, f"headers.{name}", f"the variable {match[1]} is not set")
+            raise table.unusable(f"headers.{name}", f"the variable {match[1]} is not set")
         return found
 
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
@@ -220,7 +203,3 @@ def _fresh_name(address: str, taken: set[str]) -> str:
         re.sub(r"[^A-Za-z0-9._:-]", "", address.partition("://")[2] or address)[:LONGEST_NAME].strip(":-.") or "server"
     )
     return next(each for each in (name, *(f"{name}-{n}" for n in range(2, len(taken) + 3))) if each not in taken)
-
-
-def _unusable(file: Path, number: int, key: str, why: str) -> Failure:
-    return Failure("config.value", place=f"servers[{number}].{plain(key, 80)} in {file}", why=why)

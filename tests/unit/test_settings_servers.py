@@ -117,6 +117,7 @@ def test_one_output_folder_for_all_who_have_none(tmp_path: Path) -> None:
     ("text", "place", "why"),
     [
         ('servers = "a"', "servers in", "no list of tables; write"),
+        ('servers = []', "servers in", "no list of tables; write"),
         ("[[servers]]\nname = 'a'", "servers[0].url", "it is missing"),
         ("[[servers]]\nurl = 'a'\nwieght = 2", "servers[0].wieght", "did you mean `weight`?"),
         ("[[servers]]\nurl = 'a'\nweight = 0", "servers[0].weight", "0 is not a number above 0"),
