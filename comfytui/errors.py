@@ -177,6 +177,10 @@ REGISTRY: dict[str, Entry] = {
         "There is too little space at {place}: {free} are free, about {needed} are needed ({basis}).",
         "Free space there, or choose another disk with --runs-dir; `comfytui resume {run}` goes on with this run.",
     ),
+    "disk.server_space": Entry(
+        "There is too little space for its frames at {place}: {free} are free, about {needed} are needed ({basis}).",
+        "Free space there: it is looked at again every minute, and the run goes on without this server meanwhile.",
+    ),
     "archive.unwritten": Entry(
         "The run is whole, but its archive could not be written: {why}.",
         "Free space or correct the permissions, then `comfytui resume {run}` writes it.",

@@ -20,7 +20,6 @@ from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub
 from comfytui.engine.pausing import first_failure, pause, stepping_back
 from comfytui.engine.server.credentials import Credentials
-from comfytui.engine.server.preflight import check_disk
 from comfytui.engine.taking_up import TakingUp, journal_notes
 from comfytui.errors import Failure
 from comfytui.model import events as e
@@ -132,8 +131,7 @@ class Runner:
                 stations = Stations(self.hub, self.plan, self.run_dir, self._clock, self._credentials)
                 async with opened(stations, everyone=taking_up is not None):
                     self._connecting = None
-                    shelves = [(connection.server, connection.desk.shelf) for connection in stations.connections]
-                    await check_disk(self.hub, self.plan, self.run_dir, shelves)
+                    await stations.check_disks()
                     self._begun = True
                     async with stepping_back(lambda: [connection.desk for connection in stations.connections]):
                         if taking_up is not None:

@@ -3,9 +3,12 @@
 from collections import Counter
 from typing import Any
 
+import anyio
 import pytest
 from msgspec.structs import replace
 
+from comfytui.engine.dispatch.station import MEND_LOOK
+from comfytui.engine.server import preflight
 from comfytui.engine.server.credentials import Credentials
 from comfytui.model import commands as c
 from comfytui.model import events as e
@@ -22,6 +25,8 @@ REMOTE = (
     f.Answered(path="/system_stats", status=200, content_type="application/json", text=ELSEWHERE),
 )
 """What a server on another machine tells of its folders: nothing that is to be found here."""
+LACKING = f.Answered(path="/object_info/*", status=200, content_type="application/json", text="{}")
+"""A server that knows no node."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +67,76 @@ async def test_none_of_them_there_is_the_usual_error(stage: Stage) -> None:
 
 
 async def test_one_that_lacks_a_node_is_left_out(stage: Stage) -> None:
-    lacking = f.Answered(path="/object_info/*", status=200, content_type="application/json", text="{}")
-    async with fleet(stage, Member("a"), Member("poor", faults=(lacking,))) as ships:
+    async with fleet(stage, Member("a"), Member("poor", faults=(LACKING,))) as ships:
         ships.open(*scenes(2))
         run = await ships.drive()
     assert (run.code, run.shares) == (0, {"a": 2})
     (out,) = [fact for fact in run.facts if isinstance(fact, e.ServerLeftOut)]
-    assert (out.code, out.next_try) == ("workflow.nodes_missing", None), "trying again is of no use"
+    assert (out.code, out.next_try) == ("workflow.nodes_missing", MEND_LOOK)
+    assert not [fact for fact in run.facts if isinstance(fact, e.ServerGivenUp)]
+
+
+async def test_one_that_is_restarted_with_the_node_that_it_lacked_gets_work_within_a_minute(stage: Stage) -> None:
+    async with fleet(stage, Member("a", slower=60.0), Member("poor", faults=(LACKING,))) as ships:
+        ships.open(*scenes(6))
+        mended: list[float] = []
+
+        async def mend() -> None:
+            await ships.until(lambda state: state.servers[1].left_out)
+            await anyio.sleep(30.0)
+            poor = ships.simulators["poor"]
+            await poor.kill()
+            poor.faults.clear()
+            await poor.restart()
+            mended.append(anyio.current_time())
+            await ships.until(lambda state: not state.servers[1].left_out)
+            mended.append(anyio.current_time())
+
+        run = await ships.drive(mend)
+    assert (run.code, run.findings) == (0, [])
+    assert run.shares["poor"] >= 3, run.shares
+    assert mended[1] - mended[0] <= MEND_LOOK + 1.0
+    told = [type(fact) for fact in run.facts if isinstance(fact, e.ServerFact) and e.named(fact.server) == "poor"]
+    assert told[:3] == [e.ServerReached, e.ServerLeftOut, e.ServerReached], "told once, however often it was looked at"
+
+
+async def test_scenes_that_only_one_that_lacks_a_node_could_render_wait_for_it_as_for_one_that_is_away(
+    stage: Stage,
+) -> None:
+    stage.policy = replace(stage.policy, server_wait_seconds=80)
+    async with fleet(stage, Member("a"), Member("poor", faults=(LACKING,), plan={"tags": ("24gb",)})) as ships:
+        ships.open(brief(1, frames=1, server_tags=("24gb",)), brief(2, frames=1))
+        run = await ships.drive()
+    assert (run.code, run.findings) == (1, [])
+    assert [scene.phase for scene in run.state.scenes] == ["failed", "done"]
+    (given_up,) = [fact for fact in run.facts if isinstance(fact, e.ServerGivenUp)]
+    assert 80 <= given_up.away < 81
+
+
+@pytest.mark.parametrize("room", [True, False], ids=["room is made", "no room is made"])
+async def test_a_late_one_whose_disk_is_full_is_left_out_until_it_has_room(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    free = {"late": 1000}
+    monkeypatch.setattr(preflight, "free_bytes", lambda folder: free.get(folder.name, 1 << 50))
+    monkeypatch.setattr(preflight, "same_disk", lambda *_: False)
+    async with fleet(stage, Member("a", slower=60.0), Member("late"), shared=False) as ships:
+        await ships.simulators["late"].kill()
+        ships.open(*scenes(5))
+
+        async def start() -> None:
+            await ships.until(lambda state: state.servers[1].left_out)
+            await ships.simulators["late"].restart()
+            await ships.until(lambda state: state.servers[1].trouble_code == "disk.server_space")
+            if room:
+                free.clear()
+
+        run = await ships.drive(start)
+    assert (run.code, run.findings) == (0, [])
+    assert bool(run.shares["late"]) == room, run.shares
+    line = "ERROR: late: Left out: There is too little space for its frames at"
+    assert run.summary.count(line) == 1
+    assert run.state.servers[1].left_out != room
 
 
 async def test_one_that_comes_up_later_gets_work(stage: Stage) -> None:

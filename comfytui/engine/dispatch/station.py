@@ -1,40 +1,50 @@
 """One server of a run: connected while it is there, tried again while it is not, and kept clean of what moved on."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 from comfytui.clock import Clock
+from comfytui.engine.frames.shelves import Shelf
 from comfytui.engine.hub import HubLike
 from comfytui.engine.pausing import first_failure
 from comfytui.engine.prompt.signals import wait_for
-from comfytui.engine.server.connection import Connection, Means, connected
+from comfytui.engine.server.connection import Connection, Line, Means, connected
+from comfytui.engine.server.preflight import check_workflow
 from comfytui.engine.server.watch import pause_before
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import RunPlan, ServerPlan
 
 TRIED_AGAIN = ("server.unreachable", "server.timeout", "server.reply", "server.not_comfyui", "server.auth")
-"""Failures of a server that may be over by the next try; of all others a person has to change something."""
+"""Failures of a server that may be over by the next try."""
+MENDED = ("workflow.nodes_missing", "workflow.models_missing", "disk.server_space", "config.value")
+"""What a server that answers may lack, and a person may bring while the run goes on."""
+MEND_LOOK = 60.0
+"""Seconds between two looks at whether that was done: each is a request for every class of node."""
 
 
 class Station:
     """The server of ``plan`` (one of ``run``), with what is needed to render on it once it is connected.
 
-    ``on_connected`` is called then.
+    ``has_room`` returns once its disk is known to take what comes there; ``on_connected`` is called when it joins.
     """
 
     def __init__(
-        self, hub: HubLike, run: RunPlan, plan: ServerPlan, means: Means, on_connected: Callable[[], None]
-    ) -> None:
+        self, hub: HubLike, run: RunPlan, plan: ServerPlan, means: Means, *,
+        has_room: Callable[[ServerPlan, Shelf], Awaitable[None]], on_connected: Callable[[], None],
+    ) -> None:  # fmt: skip
         self.plan = plan
-        self._on_connected = on_connected
+        self._has_room, self._on_connected = has_room, on_connected
         self._hub, self._run, self._means = hub, run, means
         self._clock: Clock = means.clock
+        self._began = self._clock.monotonic()
         self.connection: Connection | None = None
         """``None`` while it is not connected."""
+        self.shelf: Shelf | None = None
+        """Where its frames are taken from, once it is known to fit."""
         self.failure: Failure | None = None
-        """Why it was not, when it was last tried."""
+        """Why it was not connected, when it was last tried."""
         self.met = anyio.Event()
         """Set once it has been tried: it is connected, or known not to be."""
         self._connected = anyio.Event()
@@ -50,10 +60,14 @@ class Station:
 
         Raises ``Failure`` ``run.unwritable``.
         """
-        tries, began = 0, self._clock.monotonic()
+        tries, self._began = 0, self._clock.monotonic()
+
+        async def fits(line: Line) -> None:
+            await self._fits(line, leave)
+
         while not leave.is_set():
             try:
-                async with connected(self._hub, self._run, self.plan, self._means) as connection:
+                async with connected(self._hub, self._run, self.plan, self._means, fits) as connection:
                     self.connection = connection
                     self.met.set()
                     self._connected.set()
@@ -64,28 +78,64 @@ class Station:
                 failure = first_failure(problem)
                 if failure is None or failure.code == "run.unwritable" or self.connection is not None:
                     raise
-                again = bool(self.name) and failure.code in TRIED_AGAIN
-                pause = round(pause_before(tries, 0.5), 1) if again else None
-                self._left_out(failure, pause, self._clock.monotonic() - began)
-                self.met.set()
+                if self.name and leave.is_set():
+                    return
+                self.shelf = None
+                pause = self._pause(failure, tries) if failure.code in TRIED_AGAIN else None
+                self._left_out(failure, pause)
             if pause is None:
                 return
             tries += 1
             await wait_for(leave, pause, self._clock)
 
-    def _left_out(self, failure: Failure, pause: float | None, away: float) -> None:
+    async def _fits(self, line: Line, leave: anyio.Event) -> None:
+        """Return once the run can be rendered there. One of several servers that lacks something is left out and asked
+        again until it has it; when it goes away meanwhile, or on ``leave``, what it lacks is raised.
+        """
+        tries = 0
+        while self.shelf is None:
+            try:
+                await check_workflow(line.http, self._run.workflow)
+                await self._has_room(self.plan, line.shelf)
+                self.shelf = line.shelf
+            except Failure as failure:
+                pause = self._pause(failure, tries)
+                if pause is None or failure.code == "server.unreachable":
+                    raise
+                self._left_out(failure, pause)
+                tries += 1
+                await wait_for(leave, pause, self._clock)
+                if leave.is_set():
+                    raise
+        if tries:
+            self._hub.publish(line.told)
+
+    def _pause(self, failure: Failure, tries: int) -> float | None:
+        """Return the seconds after which the server is tried again after ``tries`` in vain; ``None``: it is not."""
+        if not self.name or failure.code not in (*TRIED_AGAIN, *MENDED):
+            return None
+        pause = MEND_LOOK if failure.code in MENDED else pause_before(tries, 0.5)
+        left = self._run.policy.server_wait_seconds - self._away
+        return round(min(pause, max(1.0, left)) if left > 0 else pause, 1)
+
+    @property
+    def _away(self) -> float:
+        """The seconds for which it takes no part."""
+        return self._clock.monotonic() - self._began
+
+    def _left_out(self, failure: Failure, pause: float | None) -> None:
         """Tell that the server takes no part: when that begins, and when the reason is another one."""
         before, self.failure = self.failure, failure
-        if not self.name:
-            return
-        if before is None or before.code != failure.code:
-            self._hub.publish(
-                e.ServerLeftOut(code=failure.code, what=failure.what, remedy=failure.remedy, next_try=pause)
-            )
-        else:
-            self._hub.publish(e.Pulse(latency=None, next_try=pause))
-        if not self._hub.server.lost and (pause is None or away >= self._run.policy.server_wait_seconds):
-            self._hub.publish(e.ServerGivenUp(away=round(away, 1)))
+        if self.name:
+            if before is None or before.code != failure.code or not self._hub.server.left_out:
+                self._hub.publish(
+                    e.ServerLeftOut(code=failure.code, what=failure.what, remedy=failure.remedy, next_try=pause)
+                )
+            else:
+                self._hub.publish(e.Pulse(latency=None, next_try=pause))
+            if not self._hub.server.lost and (pause is None or self._away >= self._run.policy.server_wait_seconds):
+                self._hub.publish(e.ServerGivenUp(away=round(self._away, 1)))
+        self.met.set()
 
     async def events(self) -> None:
         """Tell what happens on the server once it is connected, until cancelled."""

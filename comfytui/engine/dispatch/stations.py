@@ -14,15 +14,17 @@ from comfytui.engine.attempt.voice import AttemptVoice
 from comfytui.engine.dispatch.protocol import Client
 from comfytui.engine.dispatch.station import Station
 from comfytui.engine.dispatch.unseen import Unseen, end_unseen
+from comfytui.engine.frames.shelves import Shelf
 from comfytui.engine.hub import Hub
 from comfytui.engine.lanes import Capacity, patience
 from comfytui.engine.server.connection import Connection, Means
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.make_room import make_room
+from comfytui.engine.server.preflight import check_disk, check_share
 from comfytui.engine.server.side import side_of
 from comfytui.errors import Failure
 from comfytui.model.failure_classes import class_of
-from comfytui.model.plan import RunPlan
+from comfytui.model.plan import RunPlan, ServerPlan
 from comfytui.model.state import Scene
 from comfytui.records.rundir import RunDir, prepare_scene
 
@@ -38,9 +40,13 @@ class Stations:
     def __init__(self, hub: Hub, plan: RunPlan, run_dir: RunDir, clock: Clock, credentials: Credentials) -> None:
         self._hub, self._plan, self._run_dir, self._clock = hub, plan, run_dir, clock
         self._all = [
-            Station(side_of(hub, server.name), plan, server, self._means(server.name, credentials), self._joined)
+            Station(
+                side_of(hub, server.name), plan, server, self._means(server.name, credentials), has_room=self._room,
+                on_connected=self._joined,
+            )
             for server in plan.servers
-        ]
+        ]  # fmt: skip
+        self._disks_checked = False
 
     def _means(self, name: str, credentials: Credentials) -> Means:
         return Means(
@@ -58,6 +64,20 @@ class Stations:
                     station.connection.desk.router.stir()  # what is away may be given to another now, or no more
 
         return changed
+
+    async def check_disks(self) -> None:
+        """Return when the disks of the run, and of the servers that fit by now, take what comes there.
+
+        Whoever joins later is held to it then. Raises what :func:`check_disk` does.
+        """
+        self._disks_checked = True
+        shelves = [(station.plan, station.shelf) for station in self._all if station.shelf is not None]
+        await check_disk(self._hub, self._plan, self._run_dir, shelves)
+
+    async def _room(self, server: ServerPlan, shelf: Shelf) -> None:
+        if self._disks_checked:
+            sharers = 1 + sum(station.shelf is not None for station in self._all)
+            await check_share(self._hub, self._plan, self._run_dir, (server, shelf), sharers)
 
     def _joined(self) -> None:
         """A server was connected: whoever waits for work, or for a server that is away, is to look again."""

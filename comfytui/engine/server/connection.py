@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from comfytui.engine.server.gauges import Gauges
 from comfytui.engine.server.guard import ServerGuard
 from comfytui.engine.server.log_reader import LogReader
 from comfytui.engine.server.others import watch_others
-from comfytui.engine.server.preflight import check_workflow
 from comfytui.engine.server.vitals import watch_gpus
 from comfytui.engine.server.watch import ServerWatch
 from comfytui.errors import Failure
@@ -94,8 +93,9 @@ class Connection(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """A server that answered, with what is known of it and the means to ask it more."""
+    """A server that answered, with what was told of it and the means to ask it more."""
 
+    told: e.ServerReached
     http: ComfyHttp
     shelf: Shelf
     gauges: Gauges
@@ -103,15 +103,17 @@ class Line(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def connected(hub: HubLike, plan: RunPlan, server: ServerPlan, means: Means) -> AsyncIterator[Connection]:
-    """Connect a run with ``server`` in stages: the server itself, ``/system_stats``, the workflow's nodes, the socket.
+async def connected(
+    hub: HubLike, plan: RunPlan, server: ServerPlan, means: Means, fits: Callable[[Line], Awaitable[None]]
+) -> AsyncIterator[Connection]:
+    """Connect a run with ``server`` in stages: the server itself, ``/system_stats``, whether it ``fits``, the socket.
 
-    Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, and those of
-    :func:`check_workflow`.
+    Raises ``Failure``: ``server.start_failed``, ``server.unreachable`` and its kin, and what ``fits`` raises, which
+    returns once the run can be rendered there.
     """
     clock, run_dir, interval = means.clock, means.run_dir, plan.policy.gpu_interval_seconds
     async with reached(hub, server, clock, means.credentials, logs=run_dir.logs, gpu_interval=interval) as line:
-        await check_workflow(line.http, plan.workflow)
+        await fits(line)
         client_id = uuid.uuid5(uuid.NAMESPACE_URL, f"comfytui:{marked(str(run_dir.path), plan.mark)}").hex
         async with ComfySocket(line.http.address, client_id, clock) as socket:
             router = Router(hub, clock, plan.workflow)
@@ -164,11 +166,12 @@ async def reached(
         facts = await check_server(http, guard.stats if guard is not None else None)
         shelf = shelf_for(server, facts, http, clock)
         managed = server.simulator_speed is not None or (guard is not None and guard.managed)
-        hub.publish(told_of(address.url, facts, shelf, managed=managed))
+        told = told_of(address.url, facts, shelf, managed=managed)
+        hub.publish(told)
         for note in facts.notes:
             hub.publish(e.RunNoted(text=note))
         gauges = Gauges(http, clock, local=address.is_loopback, interval=gpu_interval)
-        yield Line(http=http, shelf=shelf, gauges=await stack.enter_async_context(gauges), guard=guard)
+        yield Line(told=told, http=http, shelf=shelf, gauges=await stack.enter_async_context(gauges), guard=guard)
 
 
 def log_of(server: ServerPlan, logs: Path, name: str) -> Path:

@@ -53,6 +53,34 @@ async def check_disk(hub: Hub, plan: RunPlan, run_dir: RunDir, shelves: Sequence
     """
     for folder in (run_dir.path, run_dir.archive.parent):
         await to_thread.run_sync(prove_writable, folder)
+    outputs = await _outputs(hub, shelves)
+    needed = estimate(plan.workflow, hub.state.scenes)
+    shares = {output: needed.frames * count // len(shelves) for output, count in outputs.items()}
+    for place, amount in await to_thread.run_sync(_demands, run_dir.path, needed.runs, shares):
+        free = await to_thread.run_sync(free_bytes, place)
+        if (warning := judged(place, free, amount, needed.basis, run=str(run_dir.path))) is not None:
+            hub.publish(e.RunNoted(level="warning", text=warning))
+
+
+async def check_share(hub: Hub, plan: RunPlan, run_dir: RunDir, joins: tuple[ServerPlan, Shelf], sharers: int) -> None:
+    """Return when the disk of a server that ``joins`` a run under way, as one of so many ``sharers``, takes its share.
+
+    Raises ``Failure``: ``disk.server_space``, and ``config.value`` as :func:`check_disk` does.
+    """
+    needed = estimate(plan.workflow, hub.state.scenes)
+    for output in await _outputs(hub, [joins]):
+        shares = {output: needed.frames // sharers}
+        place, amount = (await to_thread.run_sync(_demands, run_dir.path, needed.runs, shares))[-1]
+        free = await to_thread.run_sync(free_bytes, place)
+        if (warning := judged(place, free, amount, needed.basis)) is not None:
+            side_of(hub, joins[0].name).publish(e.RunNoted(level="warning", text=warning))
+
+
+async def _outputs(hub: Hub, shelves: Sequence[tuple[ServerPlan, Shelf]]) -> Counter[Path]:
+    """Return the folders that frames are read from, with how many servers write into each; warn of unreadable ones.
+
+    Raises ``Failure`` ``config.value`` for one that a person named.
+    """
     outputs: Counter[Path] = Counter()
     for server, shelf in shelves:
         if not isinstance(shelf, EitherShelf):
@@ -66,25 +94,20 @@ async def check_disk(hub: Hub, plan: RunPlan, run_dir: RunDir, shelves: Sequence
                 raise Failure("config.value", place=f"--output-dir {output}", why=fault)
             text = f"The output folder {output} cannot be read ({fault}): reported frames are fetched over HTTP"
             side_of(hub, server.name).publish(e.RunNoted(level="warning", text=text))
-    needed = estimate(plan.workflow, hub.state.scenes)
-    shares = {output: needed.frames * count // len(shelves) for output, count in outputs.items()}
-    for place, amount in await to_thread.run_sync(_demands, run_dir.path, needed.runs, shares):
-        free = await to_thread.run_sync(free_bytes, place)
-        if (warning := judged(place, free, amount, needed.basis, run=str(run_dir.path))) is not None:
-            hub.publish(e.RunNoted(level="warning", text=warning))
+    return outputs
 
 
-def judged(place: Path, free: int | None, needed: int, basis: str, *, run: str) -> str | None:
+def judged(place: Path, free: int | None, needed: int, basis: str, *, run: str | None = None) -> str | None:
     """Return a warning for a disk that is tight, or whose ``free`` bytes nobody knows; ``None`` for one with room.
 
-    Raises ``Failure`` ``disk.space`` when less than the ``needed`` bytes are free. Pure.
+    Raises ``Failure`` when less than the ``needed`` bytes are free: ``disk.space`` for a ``run`` that cannot begin,
+    ``disk.server_space`` for one that goes on without the server. Pure.
     """
     if free is None:
         return f"The free space at {place} cannot be told; about {in_words(needed)} are needed ({basis})"
     if free < needed:
-        raise Failure(
-            "disk.space", place=str(place), free=in_words(free), needed=in_words(needed), basis=basis, run=run
-        )
+        words = {"place": str(place), "free": in_words(free), "needed": in_words(needed), "basis": basis}
+        raise Failure("disk.server_space", **words) if run is None else Failure("disk.space", **words, run=run)
     if free < needed * TIGHT:
         return f"Space is tight at {place}: {in_words(free)} free, about {in_words(needed)} needed ({basis})"
     return None
