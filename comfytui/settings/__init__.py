@@ -84,7 +84,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, abo
 
     ``above`` stands between environment and flags. Raises ``Failure`` ``config.unreadable`` or ``config.value``.
     """
-    file = find_file(environ, cwd, Path.home())
+    file = find_file(environ, cwd, _home())
     webhook_of(environ, None)  # so that an unusable one is told here, not in the log of a runner
     layers = [Layer({"ssh": bool(environ.get("SSH_CONNECTION"))})]
     if file is not None:
@@ -101,6 +101,14 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, abo
 
             headers_in(server.file, server.url, environ)
     return settings
+
+
+def _home() -> Path | None:
+    """Return the user's home folder; ``None`` for one who has none, as in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def merge(layers: Sequence[Layer], cwd: Path) -> Settings:

@@ -58,28 +58,41 @@ def from_environment(environ: Mapping[str, str], cwd: Path) -> Layer:
     return Layer(found)
 
 
-def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
+def find_file(environ: Mapping[str, str], cwd: Path, home: Path | None) -> Path | None:
     """Return the configuration file to read, or ``None``: one file, never several.
 
     ``COMFYTUI_CONFIG`` names it (empty: none); else ``comfytui.toml`` in ``cwd``; else the one in the user's
-    configuration folder. Folders above ``cwd`` are not searched, so that no stranger's file is picked up.
+    configuration folder. Folders above ``cwd`` are not searched, so that no stranger's file is picked up. A folder that
+    may not be looked into counts as one that has the file: reading it tells why not.
     """
     named = environ.get(CONFIG_VARIABLE)
     if named is not None:
         return cwd / named if named.strip() else None
-    for candidate in (cwd / FILE_NAME, user_folder(sys.platform, environ, home) / FILE_NAME):
-        if candidate.is_file():
-            return candidate
+    for folder in (cwd, user_folder(sys.platform, environ, home)):
+        if folder is not None and _is_there(folder / FILE_NAME):
+            return folder / FILE_NAME
     return None
 
 
-def user_folder(platform: str, environ: Mapping[str, str], home: Path) -> Path:
-    """Return where ``platform`` keeps the configuration of comfytui for this user."""
-    if platform == "win32":
-        return Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "comfytui"
-    if platform == "darwin":
-        return home / "Library" / "Application Support" / "comfytui"
-    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "comfytui"
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:
+        return True
+
+
+def user_folder(platform: str, environ: Mapping[str, str], home: Path | None) -> Path | None:
+    """Return where ``platform`` keeps the configuration of comfytui for this user, who may have no ``home``."""
+    match platform:
+        case "win32":
+            named, usual = environ.get("APPDATA"), "AppData/Roaming"
+        case "darwin":
+            named, usual = None, "Library/Application Support"
+        case _:
+            named, usual = environ.get("XDG_CONFIG_HOME"), ".config"
+    if named:
+        return Path(named) / "comfytui"
+    return None if home is None else home / usual / "comfytui"
 
 
 def from_file(path: Path) -> Layer:

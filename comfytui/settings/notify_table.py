@@ -84,7 +84,7 @@ def _events(value: object) -> "tuple[NewsKind, ...]":
     if not isinstance(value, list):
         raise Unusable(f"{shown(value)} is no list")
     for one in value:
-        if one not in kinds:
+        if not isinstance(one, str) or one not in kinds:
             raise Unusable(f"{shown(one)} is none of {', '.join(NEWS_KINDS)}")
     return tuple(kinds[one] for one in value)
 

@@ -72,19 +72,16 @@ def _number(setting: Setting, value: object) -> int | float:
     wanted = "a whole number" if setting.kind == "whole" else "a number"
     if isinstance(number, bool) or not isinstance(number, int | float) or not _finite(number):
         raise Unusable(f"{shown(value)} is not {wanted}")
-    if setting.kind == "whole" and not float(number).is_integer():
-        raise Unusable(f"{shown(value)} is not {wanted}")
     if abs(number) > MAXIMUM:
         raise Unusable(f"{shown(value)} is more than {MAXIMUM}")
+    if setting.kind == "whole" and not float(number).is_integer():
+        raise Unusable(f"{shown(value)} is not {wanted}")
     _in_range(setting, number)
     return int(number) if setting.kind == "whole" else float(number)
 
 
 def _finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # a whole number too long for a float
-        return False
+    return isinstance(number, int) or math.isfinite(number)  # a whole number may be too long for a float
 
 
 def _in_range(setting: Setting, number: float) -> None:
@@ -168,6 +165,8 @@ def _servers(value: object) -> str | tuple[str, ...]:
     from comfytui.settings.servers_table import distinct
 
     texts = list(value) if isinstance(value, list | tuple) else text_of(value).split()
+    if not texts:
+        raise Unusable("it is empty")
     addresses = tuple(server_address(text_of(text)) for text in texts)
     distinct(addresses)
     return addresses if len(addresses) > 1 else addresses[0]
@@ -221,7 +220,7 @@ def command_of(value: object, cwd: Path) -> tuple[str, ...]:
 
 def seconds_of(value: object, above: float | None = None) -> float:
     """Return a number of seconds, not negative and more than ``above``. Raises :class:`Unusable`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
         raise Unusable(f"{shown(value)} is not a number")
     if value > MAXIMUM:
         raise Unusable(f"{shown(value)} is more than {MAXIMUM}")
@@ -250,7 +249,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:g}" if abs(value) < 10**15 else "a number of many digits"
+        return "a number of many digits" if _finite(value) and abs(value) >= 10**15 else f"{value:g}"
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
     return plain(str(value), 80)  # TOML's dates and times

@@ -1,5 +1,6 @@
 """Settings: every field from every place, who wins, and what is said about a value that cannot be used."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,8 @@ def test_a_bad_variable_is_named(tmp_path: Path) -> None:
         ("queue = 3", "queue in {file} is not usable: 3 stands where a table [queue] belongs."),
         ("[queue]\nmax_wait = true", "queue.max_wait in {file} is not usable: true is not a whole number."),
         ("[queue]\nmax_wait = []", "queue.max_wait in {file} is not usable: a list is not a whole number."),
+        ("server = []", "server in {file} is not usable: it is empty."),
+        ("[queue]\nstability = nan", "queue.stability in {file} is not usable: nan is not a number."),
         ("server = 8188", "server in {file} is not usable: 8188 is not text."),
         ("[keymap]\nquit = 1", "keymap.quit in {file} is not usable: 1 is not text."),
         ("sever = 'x'", "there is no such setting; did you mean `server` at the top of the file?"),
@@ -249,6 +252,7 @@ def test_a_named_file_must_be_there(tmp_path: Path) -> None:
 def test_one_file_is_read_the_nearest(tmp_path: Path) -> None:
     home = tmp_path / "home"
     users = user_folder("linux", {}, home)
+    assert users is not None
     environ: dict[str, str] = {"XDG_CONFIG_HOME": str(home / ".config"), "APPDATA": str(home)}
     assert find_file(environ, tmp_path, home) is None
     for platform_folder in (users, home / "comfytui", home / "Library" / "Application Support" / "comfytui"):
@@ -260,6 +264,27 @@ def test_one_file_is_read_the_nearest(tmp_path: Path) -> None:
     here = written(tmp_path, "")
     assert find_file(environ, tmp_path, home) == here
     assert find_file({"COMFYTUI_CONFIG": ""}, tmp_path, home) is None
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told(tmp_path: Path) -> None:
+    fault = failure(load, {}, {"XDG_CONFIG_HOME": f"/{'x' * 300}", "APPDATA": f"/{'x' * 300}"}, tmp_path)
+    assert fault.code == "config.unreadable"
+
+
+def test_a_user_without_a_home_has_no_file_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert load({}, {}, tmp_path) == load({}, {"COMFYTUI_CONFIG": ""}, tmp_path)
+    assert find_file({"XDG_CONFIG_HOME": str(tmp_path), "APPDATA": str(tmp_path)}, tmp_path, None) is None
+    users = tmp_path / "comfytui"
+    users.mkdir()
+    found = find_file({"XDG_CONFIG_HOME": str(tmp_path), "APPDATA": str(tmp_path)}, tmp_path, None)
+    assert found is None
+    there = written(users, "")
+    if sys.platform != "darwin":
+        assert find_file({"XDG_CONFIG_HOME": str(tmp_path), "APPDATA": str(tmp_path)}, tmp_path, None) == there
 
 
 def test_user_folders() -> None:

@@ -38,6 +38,7 @@ def test_everything_said(tmp_path: Path) -> None:
         ("bell = 1", "1 is neither true nor false"),
         ('desktop = "growl"', "'growl' is none of auto, osc9, osc777, off"),
         ('events = "all"', "'all' is no list"),
+        ('events = [["run_finished"]]', "a list is none of run_finished, scene_failed, server_lost"),
         ('events = ["lunch"]', "'lunch' is none of run_finished, scene_failed, server_lost"),
         ('web_hook = "x"', "there is no such setting; did you mean `webhook`?"),
         ('webhook = "ftp://sEcReT"', "it is no address that begins with https://"),

@@ -50,6 +50,8 @@ def test_the_demo_runs_none(tmp_path: Path) -> None:
         (f'{GOOD}lable = "x"', "suites[0].lable", "did you mean `label`?"),
         (GOOD.replace('["npx", "vitest"]', '"npx vitest"'), "suites[0].command", "it is one text; write a list"),
         (f"{GOOD}timeout = 0", "suites[0].timeout", "not more than 0"),
+        (f"{GOOD}timeout = 1{'0' * 400}", "suites[0].timeout", "more than 1000000000"),
+        (f"{GOOD}timeout = inf", "suites[0].timeout", "inf is not a number"),
         (f"{GOOD}timeout = true", "suites[0].timeout", "not a number"),
         ('[[suites]]\nlabel = ""\ncommand = ["x"]', "suites[0].label", "empty"),
         (f'[[suites]]\nlabel = "{"x" * 61}"\ncommand = ["x"]', "suites[0].label", "61 characters"),
