@@ -14,7 +14,7 @@ of a scene lies from its mean. A scene that executes is judged by those that too
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil, sqrt
 from statistics import fmean, median, stdev
 
@@ -34,6 +34,11 @@ FEWEST = 2
 """Scenes below which nothing is known: one alone has no spread."""
 
 RECENT_TURNS = 8
+
+FARTHEST = 10 * 365 * 86400.0
+"""Seconds beyond which no clock time is told: where a clock jumped, a scene may seem to have taken half a century."""
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Spent(Struct, frozen=True, kw_only=True):
@@ -82,8 +87,9 @@ class Estimate(Struct, frozen=True, kw_only=True):
     late: float
 
     def clock(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return when that is, seen from ``now``."""
-        return now + timedelta(seconds=self.likely), now + timedelta(seconds=self.late)
+        """Return when that is, seen from ``now``; at most :data:`FARTHEST` from it."""
+        likely, late = (timedelta(seconds=min(FARTHEST, seconds)) for seconds in (self.likely, self.late))
+        return now + likely, now + late
 
 
 def learn(known: Known, state: State) -> Known:
@@ -180,7 +186,7 @@ def _move(places: list[int], place: int, *, here: bool) -> None:
 
 
 def _ended_at(scene: Scene) -> datetime:
-    return max((a.execution_ended_at or a.planned_at for a in scene.attempts), default=datetime.max)
+    return max((a.execution_ended_at or a.planned_at for a in scene.attempts), default=_NEVER)
 
 
 def _taught(known: Known, scene: Scene) -> Known:

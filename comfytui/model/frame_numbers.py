@@ -8,9 +8,13 @@ _LAST_NUMBER = re.compile(r"(.*?)(\d{1,9})(\D*)", re.DOTALL)
 
 
 def number_of(name: str) -> tuple[str, int] | None:
-    """Return the family of a frame (its name without the last number) and that number; ``None`` without one."""
-    found = _LAST_NUMBER.fullmatch(name)
-    return (f"{found[1].rstrip('0123456789')}*{found[3]}", int(found[2])) if found else None
+    """Return the family of a frame (its name without the last number) and that number; ``None`` without one.
+
+    Digits of its suffix (``.mp4``) are no number.
+    """
+    stem, dot, suffix = name.rpartition(".") if "." in name else (name, "", "")
+    found = _LAST_NUMBER.fullmatch(stem)
+    return (f"{found[1].rstrip('0123456789')}*{found[3]}{dot}{suffix}", int(found[2])) if found else None
 
 
 def gaps(names: Iterable[str]) -> list[tuple[int, int]]:

@@ -31,7 +31,8 @@ PRIVATE = frozenset({"run.lock", "run.link"})
 _PRESSED = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm", ".mov", ".mp3", ".ogg", ".zip"})
 """Suffixes of files that are compressed already."""
 
-_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
+_EARLIEST, _LATEST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, tzinfo=UTC)
+"""The days that a zip can tell."""
 _CHUNK = 1024 * 1024
 
 _JUNCTION = 0xA0000003
@@ -67,13 +68,18 @@ def _pack(run: RunDir, file: BinaryIO) -> None:
     manifest = bytearray()
     with ZipFile(file, "w", ZIP_DEFLATED) as packed:
         for path in plain_files(run.path):
-            name = path.relative_to(run.path).as_posix()
+            name = _as_text(path.relative_to(run.path).as_posix())
             digest = _add(packed, f"{run.run_id}/{name}", path)
             manifest += f"{digest}  {name}\n".encode()
         entry = ZipInfo(f"{run.run_id}/{MANIFEST}", date_time=_EARLIEST.timetuple()[:6])
         entry.compress_type = ZIP_DEFLATED
         entry.external_attr = 0o644 << 16
         packed.writestr(entry, bytes(manifest))
+
+
+def _as_text(name: str) -> str:
+    """Return the name of a file with U+FFFD for what in it is no text: a disk takes any bytes, a zip does not."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _add(packed: "ZipFile", name: str, path: Path) -> str:
@@ -83,7 +89,8 @@ def _add(packed: "ZipFile", name: str, path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as source:
         facts = os.fstat(source.fileno())
-        changed = max(datetime.fromtimestamp(facts.st_mtime, UTC), _EARLIEST)
+        seconds = min(max(facts.st_mtime, _EARLIEST.timestamp()), _LATEST.timestamp())
+        changed = datetime.fromtimestamp(seconds, UTC)
         entry = ZipInfo(name, date_time=changed.timetuple()[:6])
         entry.compress_type = ZIP_STORED if path.suffix.lower() in _PRESSED else ZIP_DEFLATED
         entry.external_attr = 0o644 << 16

@@ -144,4 +144,7 @@ def clean_leftovers(folder: Path, *, deep: bool = False) -> list[str]:
 def _runs(pid: int) -> bool:
     import psutil  # type: ignore[import-untyped,unused-ignore]
 
-    return bool(psutil.pid_exists(pid))
+    try:
+        return bool(psutil.pid_exists(pid))
+    except OverflowError:  # a number that no process has
+        return False

@@ -14,10 +14,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Annotated, BinaryIO, Self
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from comfytui.errors import Failure
 from comfytui.records.atomic import clean_leftovers
@@ -38,7 +38,7 @@ _pause: Callable[[float], object] = threading.Event().wait
 class Holder(Struct, frozen=True, kw_only=True):
     """The process that holds a run; ``started`` in epoch seconds."""
 
-    pid: int
+    pid: Annotated[int, Meta(ge=1)]
     started: float
     host: str
 

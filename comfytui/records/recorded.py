@@ -6,7 +6,6 @@ is read, whatever size it claims.
 """
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +27,6 @@ LARGEST_JOURNAL = 4 * 1024 * 1024 * 1024
 """Bytes of a journal in an archive that are read; memory does not grow with them."""
 
 MOST_ENTRIES = 2_000_000
-_BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""What ``zipfile`` raises for archives that are damaged, cut off, encrypted or packed in a way it does not know."""
 
 
 class Recorded(Protocol):
@@ -132,10 +129,12 @@ class RecordedArchive:
         try:
             with zipfile.ZipFile(self.path) as packed:
                 yield packed
-        except _BROKEN as fault:
-            raise self._unreadable(str(fault) or "it ends too early") from fault
-        except (OSError, ValueError) as fault:
+        except Failure:
+            raise
+        except OSError as fault:
             raise self._unreadable(why(fault)) from fault
+        except Exception as fault:
+            raise self._unreadable(str(fault) or "it ends too early") from fault
 
     def _unreadable(self, reason: str) -> Failure:
         return Failure("archive.unreadable", file=str(self.path), why=reason)

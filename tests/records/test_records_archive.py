@@ -119,6 +119,15 @@ def test_a_journal_that_grows_meanwhile_is_packed_as_it_was(good_run: Script, mo
         assert packed.getinfo(f"{good_run.run.run_id}/events.jsonl").file_size >= size
 
 
-def test_a_file_from_before_1980_can_be_packed(good_run: Script) -> None:
-    os.utime(good_run.run.summary, (0, 0))
+@pytest.mark.parametrize("changed", [0, 5_000_000_000, 2**40])
+def test_a_file_of_a_year_that_a_zip_does_not_know_can_be_packed(good_run: Script, changed: int) -> None:
+    os.utime(good_run.run.summary, (changed, changed))
     assert names(write_archive(good_run.run))
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
+def test_a_file_whose_name_is_no_text_can_be_packed(good_run: Script) -> None:
+    Path(os.fsdecode(os.fsencode(good_run.run.path) + b"/caf\xe9.txt")).write_text("x")
+    with zipfile.ZipFile(write_archive(good_run.run)) as packed:
+        assert packed.read(f"{good_run.run.run_id}/caf\ufffd.txt") == b"x"
+        assert "caf\ufffd.txt\n" in packed.read(f"{good_run.run.run_id}/{MANIFEST}").decode()

@@ -37,6 +37,17 @@ def zipped(path: Path, **entries: bytes) -> Path:
     return path
 
 
+def damaged(path: Path, method: int) -> bytes:
+    """Return an archive whose journal is packed by ``method``, with two bits of it turned round."""
+    name = "20260301-102000/events.jsonl"
+    with zipfile.ZipFile(path, "w", method) as packed:
+        packed.writestr(name, b"{}\n" * 1000)
+    content = bytearray(path.read_bytes())
+    for place in (9, 15):
+        content[30 + len(name) + place] ^= 0xFF
+    return bytes(content)
+
+
 def test_archives_that_are_none(tmp_path: Path, good_copy: RunDir) -> None:
     whole = write_archive(good_copy).read_bytes()
     inside = whole.index(b"/events.jsonl") + 200
@@ -48,6 +59,8 @@ def test_archives_that_are_none(tmp_path: Path, good_copy: RunDir) -> None:
         "absolute": zipped(tmp_path / "abs", **{"/20260301-102000/events.jsonl": b"{}"}).read_bytes(),
         "two": zipped(tmp_path / "two", **{"20260301-102000/a": b"", "20260301-102001/a": b""}).read_bytes(),
         "no journal": zipped(tmp_path / "none", **{"20260301-102000/a": b""}).read_bytes(),
+        "lzma": damaged(tmp_path / "lzma", zipfile.ZIP_LZMA),
+        "bzip2": damaged(tmp_path / "bzip2", zipfile.ZIP_BZIP2),
         "damaged": whole[:inside] + bytes(60) + whole[inside + 60 :],
     }
     for name, content in broken.items():

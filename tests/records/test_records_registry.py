@@ -70,7 +70,13 @@ def test_a_run_that_was_taken_up_again_has_not_ended(script: Callable[..., Scrip
     assert (entry.word, entry.ended_at, entry.well) == ("cut short", None, 2)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"Scenes": 7, "Story": []}', b"\xff\xfe\x00", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"[1]", b'{"Scenes": 7, "Story": []}', b"\xff\xfe\x00", b"[" * 100_000,
+        b'{"Scenes": [{"FrameCount": 1' + b"0" * 400 + b"}]}", b'{"Timestamp": "0001-01-01T00:00:00+14:00"}',
+    ],
+)  # fmt: skip
 def test_metadata_that_makes_no_sense_is_no_traceback(ended: Callable[[str], RunDir], content: bytes) -> None:
     run = ended("20260301-102000")
     run.metadata.write_bytes(content)
@@ -258,6 +264,10 @@ def test_what_either_limit_keeps_stays() -> None:
     assert stays(entries, keep_days=15) == ["1", "10"]
     assert stays(entries, keep_last=3, keep_days=15) == ["1", "10", "20"]
     assert stays(entries) == ["1", "10", "20", "40"], "without a limit nothing goes"
+
+
+def test_a_limit_that_is_older_than_time_keeps_everything() -> None:
+    assert stays([entry("1", days=1)], keep_days=10**12) == ["1"]
 
 
 def test_what_is_under_way_or_can_be_resumed_stays() -> None:

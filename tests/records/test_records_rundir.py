@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -429,3 +430,16 @@ def test_releasing_in_a_folder_that_is_gone_is_quiet(run: RunDir) -> None:
     ours = RunLock.acquire(run)
     run.lock.unlink()
     ours.release()
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 2**31, 2**70])
+def test_a_lock_with_a_number_that_no_process_has_holds_nobody(run: RunDir, pid: int) -> None:
+    run.lock.write_text(f'{{"pid":{pid},"started":1.0,"host":"{socket.gethostname()}"}}')
+    assert holder_of(run) is None
+    with RunLock.acquire(run):
+        assert holder_of(run) == this_process()
+
+
+def test_leftovers_of_a_number_that_no_process_has_are_removed(tmp_path: Path) -> None:
+    (tmp_path / f".a.{2**70}-1.tmp").touch()
+    assert clean_leftovers(tmp_path) == [f".a.{2**70}-1.tmp"]

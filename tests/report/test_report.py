@@ -13,6 +13,7 @@ import pytest
 from comfytui.errors import Failure
 from comfytui.model.events import RunEnded
 from comfytui.model.report import Report
+from comfytui.records.report.fields import Fields
 from comfytui.records.report.figures import MEANINGS, MEASURES
 from comfytui.records.report.gate import parse_gate
 from comfytui.records.report.gathering import report_on
@@ -311,3 +312,10 @@ def test_a_page_without_a_single_reading() -> None:
     assert plots(report) == {}
     assert "0 runs, 0 scenes" in report_page(report, {})
     assert report_lines(report, None)
+
+
+def test_what_is_beyond_all_numbers_and_times_is_not_told() -> None:
+    early, late = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"
+    told = Fields({"FrameCount": 10**400, "Timestamp": early, "Later": late})
+    assert (told.number("FrameCount"), told.whole("FrameCount")) == (None, None)
+    assert told.moment("Timestamp") is told.moment("Later") is None

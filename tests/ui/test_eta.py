@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from comfytui.faces.tui.panes.figures import span, wall_range
 from comfytui.model.eta import Estimate, Known, Spent, learn, reminded, run_estimate, scene_estimate, typical
-from comfytui.model.events import SceneReopened, ServerBrief
+from comfytui.model.events import SceneEnded, SceneReopened, ServerBrief
 from comfytui.model.fold import fold_all
 from comfytui.model.state import State
 from tests.ui.script import MIDNIGHT, Script
@@ -287,3 +287,16 @@ def test_a_range_on_the_clock_names_the_day_when_it_is_another() -> None:
     assert wall_range(at[0], at[0], now, UTC) == "23:10"
     assert wall_range(at[1], at[2], now, UTC) == "23:25-Sun 00:30"
     assert wall_range(at[2], at[3], now, UTC) == "Sun 00:30-Mon 01:00"
+
+
+def test_a_scene_that_failed_without_an_attempt_on_record_teaches_nothing() -> None:
+    script = rendered(3, [40, 40])
+    script.tell(SceneEnded(scene="scene-003", best=0, success=False, meets_floor=False, frames=0))
+    state = state_of(script)
+    assert learn(Known(), state).done == 2
+
+
+def test_what_a_clock_that_jumped_makes_of_it_is_still_a_time() -> None:
+    far = Estimate(likely=1e12, late=1e13).clock(MIDNIGHT)
+    assert far[0] == far[1] > MIDNIGHT + timedelta(days=365)
+    assert wall_range(*far, MIDNIGHT, UTC)

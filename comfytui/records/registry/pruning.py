@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -21,6 +21,8 @@ from comfytui.records.faults import why, writing
 from comfytui.records.lock import RunLock
 from comfytui.records.registry.entry import read_entry
 from comfytui.records.rundir import RunDir
+
+DAY = 86400.0
 
 _GOING = re.compile(r"\.\d{8}-\d{6}\.going")
 """The name of a run folder that is being removed."""
@@ -58,7 +60,7 @@ def judge(
             reason = f"one of the {keep_last} newest"
         elif keep_days is not None and at is None:
             reason = "nothing tells how old it is"
-        elif keep_days is not None and at is not None and now - at < timedelta(days=keep_days):
+        elif keep_days is not None and at is not None and (now - at).total_seconds() < keep_days * DAY:
             reason = f"younger than {keep_days} days"
         elif entry.driven:
             reason = "under way"

@@ -27,8 +27,13 @@ class Fields:
     def number(self, name: str) -> float | None:
         """Return a finite number."""
         value = self.raw.get(name)
-        told = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return float(value) if told else None  # type: ignore[arg-type]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            return None
+        return number if math.isfinite(number) else None
 
     def whole(self, name: str) -> int | None:
         """Return a whole number."""
@@ -47,9 +52,9 @@ class Fields:
             return None
         try:
             read = datetime.fromisoformat(value)
-        except ValueError:
+            return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+        except (ValueError, OverflowError):  # also what is before the first year, or after the last one, in UTC
             return None
-        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
     def child(self, name: str) -> "Fields":
         """Return an object; an empty one where there is none."""
