@@ -6,13 +6,12 @@ ways by a test: every code that is raised is registered, and every registered co
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from comfytui.untrusted import plain
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One kind of failure: ``what`` happened and the ``remedy``, both format strings; ``exit_code`` of a command."""
 
     what: str

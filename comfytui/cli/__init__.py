@@ -7,13 +7,15 @@ preflight; 130: interrupted.
 from collections.abc import Sequence
 
 from comfytui.cli.endings import guarded
+from comfytui.cli.importing import importing
 
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line and return its exit code; failures are told, never raised."""
 
     def carry_out() -> int:
-        from comfytui.cli.commands import comfytui
+        with importing():
+            from comfytui.cli.commands import comfytui
 
         # click returns what the command returned, or the code of an early exit such as --help
         return comfytui.main(args=list(arguments), prog_name="comfytui", standalone_mode=False) or 0

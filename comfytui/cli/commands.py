@@ -15,6 +15,7 @@ from comfytui.cli.flags import (
     settings_flags,
     story_flags,
 )
+from comfytui.cli.importing import importing
 from comfytui.cli.runs_commands import runs
 from comfytui.settings.table import LLM
 
@@ -69,7 +70,8 @@ def demo(ctx: click.Context, /, **flags: Any) -> int:
 @click.pass_context
 def run(ctx: click.Context, /, story: Path | None, story_llm: bool, record: str | None, **flags: Any) -> int:
     """Render STORY (.json or .toml), scene by scene. The run outlives this terminal."""
-    from comfytui.cli.rendering import run_story, run_told
+    with importing():
+        from comfytui.cli.rendering import run_story, run_told
 
     if story_llm + (story is not None) + (record is not None) != 1:
         raise click.UsageError("Give either a STORY, --story-llm, or --from RUN.", ctx)
@@ -359,7 +361,8 @@ def sim(**flags: Any) -> int:
 @metrics_flag
 def runner(run_dir: Path, reason: Literal["run", "resume", "rerun"], metrics_port: int | None) -> int:
     """Drive the run in RUN_DIR: the process behind a dashboard."""
-    from comfytui.cli.driving import drive_detached
+    with importing():
+        from comfytui.cli.driving import drive_detached
 
     return drive_detached(run_dir, reason, metrics_port)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.faces import EndNoted, Face, chosen_face, formatter_for, prepare_dashboard, show
+from comfytui.cli.importing import importing
 from comfytui.cli.keyframes import with_keyframes
 from comfytui.cli.planning import Order, make_plan, order_made, order_sample, order_story
 from comfytui.clock import Clock, system_clock
@@ -77,8 +78,9 @@ def _planned(
 
 def in_lines(run: RunDir, plan: RunPlan, face: Face, clock: Clock, reason: Reason) -> int:
     """Drive ``run`` in this process, tell it in lines, and return its exit code."""
-    from comfytui.cli.driving import drive_in_foreground
-    from comfytui.faces.printer import Printer, to_stdout
+    with importing():
+        from comfytui.cli.driving import drive_in_foreground
+        from comfytui.faces.printer import Printer, to_stdout
 
     return drive_in_foreground(
         run, plan, formatter_for(face, clock), Printer(to_stdout), reason, metrics_port=face.metrics_port

@@ -11,7 +11,6 @@ from comfytui.model.commands import AnyCommand
 from comfytui.model.envelope import Envelope
 from comfytui.model.feed import AnotherRun, Feed, FeedItem
 from comfytui.model.fold import fold
-from comfytui.model.openmetrics import CONTENT_TYPE, openmetrics
 from comfytui.model.state import State
 
 HOST = "127.0.0.1"
@@ -29,6 +28,8 @@ async def metrics_served(port: int | None, state: Callable[[], State]) -> AsyncI
         yield None
         return
     from aiohttp import web
+
+    from comfytui.model.openmetrics import CONTENT_TYPE, openmetrics
 
     async def answer(request: web.Request) -> web.Response:
         if request.host.rsplit(":", 1)[0] not in LOCAL_NAMES:

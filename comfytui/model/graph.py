@@ -5,7 +5,6 @@
 """
 
 import graphlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,13 +19,24 @@ Place = tuple[str, str]
 """A node id and the name of one of its inputs."""
 
 # Core nodes that are certainly no outputs (no ``OUTPUT_NODE`` in ComfyUI 0.3.64); of others only the server knows.
-_NO_OUTPUT = re.compile(
-    r"KSampler(Advanced|Select)?|SamplerCustom(Advanced)?|BasicScheduler|BasicGuider|CFGGuider|RandomNoise"
-    r"|(Checkpoint|ImageOnlyCheckpoint|UNET|CLIP|DualCLIP|VAE|Lora|ControlNet|CLIPVision)Loader(Simple|ModelOnly)?"
-    r"|CLIPTextEncode(SDXL|Flux|SD3)?|CLIPSetLastLayer|CLIPVisionEncode|FluxGuidance|SVD_img2vid_Conditioning"
-    r"|Conditioning(Combine|Concat|Average|ZeroOut)|ControlNetApply(Advanced)?|VAE(Decode|Encode)(Tiled|ForInpaint)?"
-    r"|Empty(Image|LatentImage|SD3LatentImage|HunyuanLatentVideo)|LatentUpscale(By)?|LoadImage(Mask)?"
-    r"|Image(Scale|ScaleBy|Invert)|Primitive(String|StringMultiline|Int|Float|Boolean)"
+_NO_OUTPUTS = frozenset(
+    (
+        *("KSampler", "KSamplerAdvanced", "KSamplerSelect", "SamplerCustom", "SamplerCustomAdvanced"),
+        *("BasicScheduler", "BasicGuider", "CFGGuider", "RandomNoise"),
+        *("CheckpointLoader", "CheckpointLoaderSimple", "ImageOnlyCheckpointLoader"),
+        *("UNETLoader", "CLIPLoader", "DualCLIPLoader"),
+        *("VAELoader", "LoraLoader", "LoraLoaderModelOnly", "ControlNetLoader", "CLIPVisionLoader"),
+        *("CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPTextEncodeFlux"),
+        *("CLIPTextEncodeSD3", "CLIPSetLastLayer", "CLIPVisionEncode"),
+        *("FluxGuidance", "SVD_img2vid_Conditioning"),
+        *("ConditioningCombine", "ConditioningConcat", "ConditioningAverage"),
+        *("ConditioningZeroOut", "ControlNetApply", "ControlNetApplyAdvanced"),
+        *("VAEDecode", "VAEDecodeTiled", "VAEEncode", "VAEEncodeTiled", "VAEEncodeForInpaint"),
+        *("EmptyImage", "EmptyLatentImage", "EmptySD3LatentImage"),
+        *("EmptyHunyuanLatentVideo", "LatentUpscale", "LatentUpscaleBy"),
+        *("LoadImage", "LoadImageMask", "ImageScale", "ImageScaleBy", "ImageInvert"),
+        *("PrimitiveString", "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean"),
+    )
 )
 
 
@@ -80,8 +90,7 @@ def outputs(graph: Graph) -> tuple[str, ...]:
     return tuple(
         key
         for key in in_order(graph)
-        if "filename_prefix" in graph[key]["inputs"]
-        or not (key in taken or _NO_OUTPUT.fullmatch(graph[key]["class_type"]))
+        if "filename_prefix" in graph[key]["inputs"] or not (key in taken or graph[key]["class_type"] in _NO_OUTPUTS)
     )
 
 

@@ -3,8 +3,7 @@
 Plain data of the standard library, so that ``comfytui --help`` costs nothing else.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["whole", "number", "switch", "text", "path", "server", "workflow", "watch", "url", "request_format"]
 """How a value is read: whole number, number, on/off, text, path, server address, workflow name or file, watch mode,
@@ -27,8 +26,7 @@ SIMULATOR = "sim"
 """The server address that stands for the built-in simulator."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One thing to set; with ``policy``, its field of ``QueuePolicy``, it stands under ``[queue]`` in the file.
 
     What has an ``llm`` stands under that key of the table ``[llm]``. ``least`` and ``most`` bound a number that is not

@@ -31,7 +31,6 @@ from comfytui.records.rundir import RunDir
 from comfytui.sources.comfy.address import ServerAddress
 from comfytui.sources.comfy.connect import ServerFacts, check_server
 from comfytui.sources.comfy.http import ComfyHttp
-from comfytui.sources.comfy.process import ServerProcess, simulator_command, simulator_url
 from comfytui.sources.comfy.socket import ComfySocket
 from comfytui.untrusted import file_name
 
@@ -218,6 +217,8 @@ async def simulator(speed: str, log: Path | None, clock: Clock) -> AsyncIterator
 
     Raises ``Failure`` ``server.start_failed``.
     """
+    from comfytui.sources.comfy.process import ServerProcess, simulator_command, simulator_url
+
     with tempfile.TemporaryDirectory(prefix="comfytui-sim-", ignore_cleanup_errors=True) as output:
         command = simulator_command(Path(output), speed)
         async with ServerProcess.start(
