@@ -19,6 +19,11 @@ class PastRuns:
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
 
+    @property
+    def place(self) -> str:
+        """The runs folder."""
+        return str(self._runs_dir)
+
     async def runs(self) -> Sequence["RunEntry"]:
         """Return all runs, the newest first."""
         from anyio import to_thread

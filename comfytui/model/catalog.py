@@ -97,6 +97,11 @@ class SceneChange(Struct, frozen=True, kw_only=True):
 class Catalog(Protocol):
     """Where a face looks past runs over; reading may take a while and is done beside the event loop."""
 
+    @property
+    def place(self) -> str:
+        """Where they are kept, in words for a person."""
+        ...
+
     async def runs(self) -> Sequence[RunEntry]:
         """Return all runs, the newest first."""
         ...

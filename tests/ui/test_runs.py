@@ -32,6 +32,8 @@ class Recorded:
 class Shelf:
     """Past runs that a test has put there."""
 
+    place = "/home/ada/films/runs"
+
     def __init__(self, entries: Sequence[RunEntry], failure: Failure | None = None) -> None:
         self.entries, self.failure = entries, failure
 
@@ -125,6 +127,16 @@ async def test_a_run_is_opened_and_left_and_the_live_one_goes_on() -> None:
         assert shown.app.mailbox is live
         assert "REPLAY" not in shown.text()
         assert "RUNNING" in shown.text()
+
+
+async def test_where_there_is_no_run_it_says_where_they_are_kept_and_what_makes_one() -> None:
+    shelf = Shelf([])
+    shelf.place = "/home/ada/a folder with a long name/and \x1b[31manother one in it/and one more/runs"
+    async with stage(script.running(), SIZES["60x15"], catalog=shelf) as shown:
+        await shown.press("L")
+        text = " ".join(shown.text().replace("│", " ").split())
+        assert "/home/ada/a folder with a long name/and another one in it/and one more/runs" in text
+        assert "comfytui demo" in text and "comfytui run STORY" in text
 
 
 async def test_what_cannot_be_read_is_told() -> None:

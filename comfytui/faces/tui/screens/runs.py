@@ -22,13 +22,20 @@ from comfytui.model.catalog import Catalog, RunEntry, SceneChange, SceneSide
 ID, WORD, FRAMES, TOOK, REQUEUES = 15, 11, 6, 7, 8
 WITH_STORY, ROOMY = 74, 100
 """Cells from which on requeues and story are shown, and from which on scenes are counted in full."""
+FIRST = (
+    ("comfytui demo", "a story on the built-in simulator"),
+    ("comfytui run STORY", "a story of your own on ComfyUI"),
+)
+"""The commands that make a first run, and what each renders."""
+FIRST_CELLS = 22
 
 
 class RunsPane(Pane):
     """A row for each past run."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_in: str) -> None:
         super().__init__("Past runs", name="runs")
+        self.kept_in = kept_in
         self.entries: Sequence[RunEntry] | None = None
         self.marked: str | None = None
         self.why = ""
@@ -48,8 +55,8 @@ class RunsPane(Pane):
     def draw(self, view: View, width: int, height: int) -> Picture:
         """Return the picture of the list."""
         if not self.entries:
-            words = "Reading the runs." if self.entries is None else self.why or "There are no past runs here yet."
-            return Picture(lines=[((part, "dim"),) for part in wrap(safe(words), width)])
+            words = "Reading the runs." if self.entries is None else self.why
+            return Picture(lines=_wrapped(words, width) if words else first_lines(self.kept_in, width))
         entries, cursor, marked = self.entries, self._cursor, self.marked
 
         def line(place: int) -> Line:
@@ -74,6 +81,22 @@ class RunsPane(Pane):
     def jump(self, last: bool) -> None:
         """Select the first or the last run."""
         self.move(len(self.entries or ()) if last else -len(self.entries or ()))
+
+
+def first_lines(kept_in: str, width: int) -> list[Line]:
+    """Return what to say where there is no run: where they are looked for, and what makes the first one."""
+    lines = [*_wrapped("There are no past runs here yet.", width), BLANK]
+    lines += _wrapped("Runs are kept in this folder; --runs-dir names another:", width)
+    lines += [((f"  {part}", "text"),) for part in wrap(safe(kept_in), width - 2)]
+    lines += [BLANK, *_wrapped("A first run is made by", width)]
+    for command, what in FIRST:
+        fits = FIRST_CELLS + len(what) <= width
+        lines.append(((left(f"  {command}", FIRST_CELLS), "key"), (what if fits else "", "dim")))
+    return lines
+
+
+def _wrapped(words: str, width: int) -> list[Line]:
+    return [((part, "dim"),) for part in wrap(safe(words), width)]
 
 
 def _scenes(width: int) -> int:
@@ -131,7 +154,7 @@ class RunsScreen(PaneScreen[None]):
         self.catalog = catalog
         self.view: View | None = None
         self.header, self.footer, self.message = Bar("header"), Bar("footer"), Message()
-        self.pane: RunsPane = RunsPane()
+        self.pane: RunsPane = RunsPane(catalog.place)
 
     def compose(self) -> ComposeResult:
         """Return the parts of the screen."""
