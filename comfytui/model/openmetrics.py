@@ -86,7 +86,7 @@ def _scenes(state: State) -> Iterator[Family]:
         proven += sum(attempt.proven for attempt in attempts)
         ends.update(attempt.status for attempt in attempts if attempt.phase == "ended" and attempt.status)
         chosen = scene.chosen if scene.over else None
-        if chosen is not None and chosen.telemetry is not None:
+        if chosen is not None and chosen.telemetry is not None and not chosen.unsent:
             durations.append(({"scene": scene.id}, chosen.telemetry.duration_seconds))
     yield Family(name="attempts", kind="counter", help="Attempts begun.", samples=(({}, float(begun)),))
     requeues = float(sum(max(0, len(scene.attempts) - 1) for scene in scenes))

@@ -107,6 +107,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
         return [frame.verified for frame in self.frames].count(True)
 
     @property
+    def unsent(self) -> bool:
+        """Whether nothing of it was ever sent: a person skipped or stopped it before, and it took no time."""
+        return self.queued_at is None and self.executing_at is None and self.execution_ended_at is None
+
+    @property
     def succeeded(self) -> bool:
         """Whether ComfyUI reported success and at least one frame is proven whole."""
         told = self.telemetry.execution_success_detected if self.telemetry else self.success_at is not None

@@ -11,16 +11,24 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from comfytui.errors import Failure
+from comfytui.faces.tui.panes.scene_order import SORTS
+from comfytui.faces.tui.panes.scene_row import time_taken
+from comfytui.model import commands as c
 from comfytui.model.events import RunEnded
+from comfytui.model.openmetrics import openmetrics
 from comfytui.model.report import Report
 from comfytui.records.report.fields import Fields
 from comfytui.records.report.figures import MEANINGS, MEASURES
 from comfytui.records.report.gate import parse_gate
 from comfytui.records.report.gathering import report_on
+from comfytui.records.report.junit import junit_xml
 from comfytui.records.report.page import report_page
+from comfytui.records.report.plots import plots
 from comfytui.records.report.statistics import rate, spread
 from comfytui.records.report.words import report_lines, report_markdown
 from comfytui.records.report.writing import read_report, write_report
+from tests.engine.playing import phase_is, playing
+from tests.engine.stage import Stage, brief
 from tests.records.conftest import play_well
 from tests.records.scripted import Script
 from tests.records.scripted import brief as scripted_brief
@@ -100,6 +108,29 @@ def test_the_same_note_about_many_runs_is_told_once(tmp_path: Path) -> None:
         old_run(tmp_path / name)
     (note,) = report_on([tmp_path], NOW).notes
     assert note.startswith("a and 2 more: no journal")
+
+
+async def test_a_scene_that_was_never_sent_has_no_duration(stage: Stage) -> None:
+    async with stage.simulator() as simulator:
+        with stage.open(simulator, *(brief(number, 1) for number in range(1, 5))) as runner:
+            async with playing(runner, simulator) as play:
+                await play.until(phase_is(1, "executing"))
+                assert play.ask(c.Skip, scenes=("scene-004",)).accepted
+                assert play.ask(c.Cancel, scenes=("scene-003",)).accepted
+            outcome = play.outcome
+    report = report_on([outcome.run_dir.path], NOW)
+    told = {scene.scene: scene.seconds for scene in report.scenes}
+    assert [name for name, seconds in told.items() if seconds is None] == ["scene-003", "scene-004"]
+    assert report.seconds.count == 2 and report.seconds.least
+    assert "2 of 4 scenes have no duration: nothing of theirs was sent" in report.notes[0]
+    assert report_lines(report, None)
+    assert plots(report)["durations"].count("not split") == 0
+    assert b'name="scene-004" time' not in junit_xml(report)
+    durations = [line for line in openmetrics(outcome.state).splitlines() if line.startswith("comfytui_scene_duration")]
+    assert ["scene-001" in durations[0], "scene-002" in durations[1], len(durations)] == [True, True, 2]
+    scenes = outcome.state.scenes
+    assert [time_taken(scene, NOW) != "" for scene in scenes] == [True, True, False, False]
+    assert [SORTS["time"](scene, 0, 4) is not None for scene in scenes] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,6 @@ def _scene(scene: Fields, run_id: str, timeline: Timeline | None, *, older: bool
     told = scene.child("Telemetry")
     gpu, error = told.child("GPU"), told.child("ExecutionError")
     steps = timeline.steps.get(scene.text("PromptId") or "") if timeline is not None else None
-    seconds = told.number("DurationSeconds")
     errors = scene.texts("Errors")
     return SceneFigures(
         run_id=run_id,
@@ -118,7 +117,7 @@ def _scene(scene: Fields, run_id: str, timeline: Timeline | None, *, older: bool
         status=told.text("ExecutionStatus"),
         started_at=told.moment("QueueStart"),
         ended_at=told.moment("QueueEnd"),
-        seconds=scene.number("DurationSeconds") if seconds is None else seconds,
+        seconds=None if steps is not None and steps.unsent else _seconds(scene, told),
         parts=parts_of(steps) if steps is not None else Parts(),
         telemetry=completeness(told, older=older),
         fallback_notes=told.child("System").texts("FallbackNotes"),
@@ -129,6 +128,11 @@ def _scene(scene: Fields, run_id: str, timeline: Timeline | None, *, older: bool
         vram_after_mb=gpu.number("VramAfterMB"),
         error=error.text("Message") or (errors[0] if errors else None),
     )
+
+
+def _seconds(scene: Fields, told: Fields) -> float | None:
+    seconds = told.number("DurationSeconds")
+    return scene.number("DurationSeconds") if seconds is None else seconds
 
 
 def _server(scene: Fields, timeline: Timeline | None, steps: Steps | None) -> str:
@@ -150,5 +154,7 @@ def _notes(scenes: tuple[SceneFigures, ...], timeline: Timeline | None) -> Itera
         yield "the journal tells of no end"
     if timeline.problems:
         yield f"{timeline.problems} lines of the journal cannot be read"
+    if unsent := sum(scene.seconds is None for scene in scenes):
+        yield f"{unsent} of {len(scenes)} scenes have no duration: nothing of theirs was sent, or it is not recorded"
     if unsplit := sum(map(_unsplit, scenes)):
         yield f"{unsplit} of {len(scenes)} scenes had no frame before they ended: their saving is part of execute"

@@ -18,10 +18,16 @@ class Steps:
     def __init__(self, planned_at: datetime, server: str = "") -> None:
         self.planned_at = planned_at
         self.server = server
+        self.queued = False
         self.executing_at: datetime | None = None
         self.first_frame_at: datetime | None = None
         self.execution_ended_at: datetime | None = None
         self.ended_at: datetime | None = None
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it ended before its prompt was sent, so that it took no time: a person skipped or stopped it."""
+        return not self.queued and self.executing_at is None and self.execution_ended_at is None
 
 
 class Timeline(Struct, frozen=True, kw_only=True):
@@ -86,6 +92,7 @@ class _Reading:
         match event:
             case e.PromptQueued():
                 self._prompts[key] = event.prompt_id or self._prompts[key]
+                steps.queued = True
             case e.ExecutionStarted():
                 steps.executing_at = steps.executing_at or at
             case e.FrameProven():

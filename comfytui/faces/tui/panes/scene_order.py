@@ -21,7 +21,9 @@ def _turn(scene: Scene, place: int, scenes: int) -> float | None:
 
 def _duration(scene: Scene, place: int, scenes: int) -> float | None:
     attempt = scene.chosen
-    return -attempt.telemetry.duration_seconds if attempt is not None and attempt.telemetry is not None else None
+    if attempt is None or attempt.telemetry is None or attempt.unsent:
+        return None
+    return -attempt.telemetry.duration_seconds
 
 
 def _vram(scene: Scene, place: int, scenes: int) -> float | None:

@@ -148,11 +148,11 @@ def tries(scene: Scene, run: Run | None) -> str:
 
 
 def time_taken(scene: Scene, now: datetime) -> str:
-    """Return how long the scene takes (whole seconds while it executes) or took; empty while it waits, and where
-    nobody saw its end.
+    """Return how long the scene takes (whole seconds while it executes) or took; empty while it waits, where it was
+    never sent, and where nobody saw its end.
     """
     attempt = scene.chosen
-    if attempt is None or scene.phase == "waiting":
+    if attempt is None or scene.phase == "waiting" or (scene.over and attempt.unsent):
         return ""
     if attempt.telemetry is not None and scene.over:
         return duration(attempt.telemetry.duration_seconds)
