@@ -19,7 +19,7 @@ from comfytui.model.policy import QueuePolicy
 from comfytui.model.state import Attempt
 from comfytui.sources.comfy.wire import OutputFile
 from comfytui.sources.frames.collect import Accept, Uncollected
-from comfytui.sources.frames.folder import FrameSeen
+from comfytui.sources.frames.folder import Change, FrameSeen
 from tests.sources.driven_clock import DrivenClock
 
 
@@ -180,26 +180,51 @@ class Shelf:
         return []
 
 
-async def test_a_frame_is_taken_once_the_next_is_begun_and_not_before(tmp_path: Path) -> None:
-    clock, shelf = DrivenClock(), Shelf()  # a clock that stands still: nothing comes to rest by itself
+def collector_of(shelf: Shelf, clock: DrivenClock, target: Path) -> FrameCollector:
     hub = Hub("", clock, Unrecorded())
     attempt = Attempt(number=1, prompt_id="p", prefix="x/s-a1", seed=1, planned_at=clock.now())
-    collector = FrameCollector(
-        AttemptVoice(hub, "s", attempt), prefix="x/s-a1", floor=1, expected=1, target=tmp_path, shelf=shelf, hub=hub,
+    return FrameCollector(
+        AttemptVoice(hub, "s", attempt), prefix="x/s-a1", floor=1, expected=1, target=target, shelf=shelf, hub=hub,
         clock=clock, policy=QueuePolicy(),
     )  # fmt: skip
 
-    def lands(number: int) -> None:
-        path = tmp_path / f"s-a1_{number:05}_.png"
-        collector.observe(FrameSeen(path=path, name=path.name, bytes=9, mtime_ns=1, change="added"))
 
-    for number in (2, 1, 1, 3):  # events of one moment come in any order
-        lands(number)
+def frame_seen(number: int, change: Change = "added") -> FrameSeen:
+    path = Path(f"s-a1_{number:05}_.png")
+    return FrameSeen(path=path, name=path.name, bytes=9, mtime_ns=1, change=change)
+
+
+async def followed(collector: FrameCollector, clock: DrivenClock) -> None:
+    """Return once the collector has taken what is at rest, and waits for the rest."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(collector.follow)
-        await clock.somebody_sleeps()  # until the third one is at rest
+        await clock.somebody_sleeps()
         tasks.cancel_scope.cancel()
+
+
+async def test_a_frame_is_taken_once_the_next_is_begun_and_not_before(tmp_path: Path) -> None:
+    clock, shelf = DrivenClock(), Shelf()  # a clock that stands still: nothing comes to rest by itself
+    collector = collector_of(shelf, clock, tmp_path)
+    for number in (2, 1, 1, 3):  # events of one moment come in any order
+        collector.observe(frame_seen(number))
+    await followed(collector, clock)
     assert sorted(shelf.asked) == ["s-a1_00001_.png", "s-a1_00002_.png"]
+
+
+async def test_a_file_that_is_deleted_while_another_is_taken_is_passed_over(tmp_path: Path) -> None:
+    clock = DrivenClock()
+
+    class DeletedMeanwhile(Shelf):
+        async def take(self, wanted: Wanted, target: Path, accept: Accept) -> Brought | Uncollected:
+            collector.observe(frame_seen(2, "deleted"))
+            return await super().take(wanted, target, accept)
+
+    shelf = DeletedMeanwhile()
+    collector = collector_of(shelf, clock, tmp_path)
+    for number in (1, 2, 3):
+        collector.observe(frame_seen(number))
+    await followed(collector, clock)
+    assert shelf.asked == ["s-a1_00001_.png"]
 
 
 class Ticking(DrivenClock):

@@ -99,11 +99,10 @@ class FrameCollector:
         """Take each frame that comes to rest, until cancelled."""
         while True:
             now = self._clock.monotonic()
-            rested = [name for name, at in self._fresh.items() if now - at >= AT_REST - RESOLUTION]
-            for name in rested:
-                del self._fresh[name]
-                await self._take(on_disk(name, self._subfolder))
-            if rested:
+            rested = next((name for name, at in self._fresh.items() if now - at >= AT_REST - RESOLUTION), None)
+            if rested is not None:  # one at a time: meanwhile another may grow on, or be deleted
+                del self._fresh[rested]
+                await self._take(on_disk(rested, self._subfolder))
                 continue
             pause = min((at + AT_REST - now for at in self._fresh.values()), default=None)
             await self._until_stirred(pause)
