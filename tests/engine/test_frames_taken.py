@@ -1,5 +1,6 @@
 """How frames come into the run folder: from the server's folder, over HTTP, late, rewritten, unprovable, or marked."""
 
+import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from PIL import Image
+from watchfiles import _rust_notify
 
 from comfytui.engine.runner import Runner
 from comfytui.engine.server.credentials import Credentials
@@ -362,3 +364,15 @@ async def test_two_runs_on_one_server_and_one_folder_do_not_mix_frames(stage: St
     assert len(list(stage.output.rglob("*.png"))) == 12
     assert len({a.prefix for play in (one, other) for s in play.state.scenes for a in s.attempts}) == 4
     assert len(seen) >= 4
+
+
+async def test_a_machine_that_has_no_file_events_left_is_told_of(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_watches(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_rust_notify, "RustNotify", no_watches)
+    async with stage.simulator(speed=SLOW) as simulator:
+        with opened(stage, simulator, watch="auto") as runner:
+            assert await runner.drive() == 0
+            notes = [note.text for note in runner.hub.state.notes if note.text.startswith("Frames are looked for")]
+    assert notes == ["Frames are looked for once a second: file events cannot be had here (No space left on device)"]

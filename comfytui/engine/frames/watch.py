@@ -10,10 +10,12 @@ from comfytui.sources.frames.watcher import FrameWatcher, WatchMode
 
 async def watch_frames(desk: Desk, folder: Path, root: Path, mode: WatchMode) -> None:
     """Hand every change in ``folder`` to the collectors of ``desk``, until cancelled."""
+    told = ""
     async with FrameWatcher(folder, root=root, clock=desk.clock, mode=mode) as watcher:
-        if watcher.note:
-            desk.hub.publish(e.RunNoted(text=f"Frames are looked for once a second: {watcher.note}"))
         async for batch in watcher:
+            if watcher.note != told:  # known at the beginning, or once events are asked for
+                told = watcher.note
+                desk.hub.publish(e.RunNoted(text=f"Frames are looked for once a second: {told}"))
             for seen in batch:
                 if isinstance(seen, FrameSeen):
                     for collector in desk.collectors:
