@@ -31,6 +31,7 @@ from comfytui.sources.comfy.socket import ComfySocket
 from comfytui.sources.frames.folder import FrameSeen
 from comfytui.sources.frames.verify import prove
 from comfytui.sources.frames.watcher import FrameWatcher, WatchMode
+from comfytui.untrusted import plain
 
 AT_REST = 0.5
 """Seconds without a change after which a file is looked at."""
@@ -134,7 +135,7 @@ class Observer:
                 del fresh[path]
                 proof = await to_thread.run_sync(prove, path)
                 state: e.FrameWord = "proven" if proof.whole else "truncated" if proof.proven else "unproven"
-                self._show(path.name, proof.bytes, state)
+                self._show(plain(path.name), proof.bytes, "missing" if proof.kind == "missing" else state)
             await self._clock.sleep(AT_REST / 2 if fresh else 2 * AT_REST)
 
     def _show(self, name: str, size: int, state: e.FrameWord) -> None:

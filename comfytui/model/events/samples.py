@@ -6,7 +6,7 @@ from comfytui.model.events.base import Sample, ServerSample
 from comfytui.model.events.parts import GpuFigures, OthersPrompt
 from comfytui.model.telemetry import GpuSource
 
-FrameWord = Literal["writing", "proven", "unproven", "truncated"]
+FrameWord = Literal["writing", "proven", "unproven", "truncated", "missing"]
 
 
 class Progress(Sample, frozen=True, kw_only=True):
