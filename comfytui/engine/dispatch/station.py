@@ -22,6 +22,9 @@ MENDED = ("workflow.nodes_missing", "workflow.models_missing", "disk.server_spac
 """What a server that answers may lack, and a person may bring while the run goes on."""
 MEND_LOOK = 60.0
 """Seconds between two looks at whether that was done: each is a request for every class of node."""
+CLEAN_LOOK = 5.0
+"""Seconds between two looks at whether the prompts are gone that others took over (2 to 6 of 40 interrupts were lost,
+ComfyUI 0.3.64 and 0.8.0)."""
 
 
 class Station:
@@ -151,16 +154,24 @@ class Station:
         self._returned.set()
 
     async def _keep_clean(self, connection: Connection) -> None:
-        """Take prompts off the server that other servers have taken over, whenever it is back, until cancelled."""
+        """Take prompts off the server that other servers have taken over, whenever it is back, until cancelled.
+
+        A request may fail and an interrupt be lost, so it is looked again until none of them is left there.
+        """
         while True:
             self._returned = anyio.Event()
             try:
-                await self._clean(connection)
+                clean = await self._clean(connection)
             except Failure:
-                connection.desk.server.doubt()  # once it is back, this is done again
-            await self._returned.wait()
+                clean = False
+                connection.desk.server.doubt()
+            if clean or connection.desk.server.away:
+                await self._returned.wait()
+            else:
+                await wait_for(self._returned, CLEAN_LOOK, self._clock)
 
-    async def _clean(self, connection: Connection) -> None:
+    async def _clean(self, connection: Connection) -> bool:
+        """Take off what is found there, and return whether nothing was."""
         moved = {
             attempt.prompt_id
             for scene in self._hub.state.scenes
@@ -168,10 +179,12 @@ class Station:
             if attempt.server_name == self.name and attempt.phase == "ended" and attempt.status == "lost"
         }
         if not moved:
-            return
-        queue, http = await connection.desk.http.queue(), connection.desk.http
-        if waiting := [one.prompt_id for one in queue.pending if one.prompt_id in moved]:
-            await http.delete_pending(waiting)
-        for one in queue.running:
-            if one.prompt_id in moved:
-                await http.interrupt(one.prompt_id)
+            return True
+        http = connection.desk.http
+        queue = await http.queue()
+        waiting = [one.prompt_id for one in queue.pending if one.prompt_id in moved]
+        running = [one.prompt_id for one in queue.running if one.prompt_id in moved]
+        await http.delete_pending(waiting)
+        for prompt_id in running:
+            await http.interrupt(prompt_id)
+        return not waiting and not running
