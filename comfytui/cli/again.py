@@ -24,7 +24,7 @@ from comfytui.model.plan import RunPlan
 from comfytui.model.state import State
 from comfytui.records.recorded import Recorded, keyframe_in
 from comfytui.records.rundir import RunDir, create_run, write_plan
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 from comfytui.settings.secrets import headers_of
 from comfytui.untrusted import file_name, plain
 

@@ -19,7 +19,7 @@ from comfytui.model.fold import fold
 from comfytui.model.narrate import narrate
 from comfytui.model.state import State
 from comfytui.records.rundir import RunDir, find_run
-from comfytui.settings import load
+from comfytui.settings.merged import load
 
 ORDERS = ("rerun", "cancel", "skip", "move", "hold", "release", "stop")
 ANSWER_SECONDS = 30.0

@@ -12,7 +12,7 @@ from comfytui.clock import Clock, system_clock
 from comfytui.model.feed import Feed
 from comfytui.records.rundir import RunDir, find_run
 from comfytui.records.sweepdir import SweepDir, named_sweep
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 
 
 def attach_run(name: str | None, flags: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfytui.cli.faces import chosen_face, prepare_dashboard, show
 from comfytui.clock import system_clock
-from comfytui.settings import load
+from comfytui.settings.merged import load
 
 
 def browse_runs(flags: Mapping[str, Any]) -> int:

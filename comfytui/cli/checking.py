@@ -13,7 +13,7 @@ from comfytui.errors import Failure
 from comfytui.records.checks.finding import Finding
 from comfytui.records.rundir import find_run
 from comfytui.records.validate import exit_code, passed, report, validate_run
-from comfytui.settings import load
+from comfytui.settings.merged import load
 
 
 def validate_runs(names: Sequence[str], flags: Mapping[str, Any]) -> int:

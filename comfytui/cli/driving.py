@@ -5,11 +5,11 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+from msgspec.structs import replace
 
 from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.endings import tell as tell_failure

@@ -25,7 +25,7 @@ from comfytui.faces.headless import json_line
 from comfytui.model.events import SceneBrief
 from comfytui.model.plan import ServerPlan
 from comfytui.model.workflow import Workflow, load_workflow
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 
 WIDEST = 120
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "cyan"}

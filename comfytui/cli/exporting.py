@@ -10,7 +10,7 @@ import click
 from comfytui.records.atomic import write_atomic
 from comfytui.records.export import as_csv, as_openmetrics
 from comfytui.records.rundir import find_run
-from comfytui.settings import load
+from comfytui.settings.merged import load
 
 
 def export_run(name: str | None, flags: Mapping[str, Any]) -> int:

@@ -16,7 +16,7 @@ from comfytui.model.events import RunEnded, RunnerStarted
 from comfytui.model.feed import Feed, FeedItem
 from comfytui.records.gallery import RunGallery
 from comfytui.records.rundir import RunDir
-from comfytui.settings import Settings
+from comfytui.settings.merged import Settings
 
 if TYPE_CHECKING:
     from comfytui.faces.headless import OutputFormatter

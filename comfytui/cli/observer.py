@@ -24,7 +24,7 @@ from comfytui.link.backlog import RecentBacklog
 from comfytui.link.hub import HubFeed
 from comfytui.link.launch import COMPANION_LOG
 from comfytui.link.server import LinkServer
-from comfytui.settings import Settings
+from comfytui.settings.merged import Settings
 
 
 def observe_in_lines(settings: Settings, formatter: OutputFormatter, printer: Printer) -> int:

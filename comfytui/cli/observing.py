@@ -9,7 +9,7 @@ import anyio
 
 from comfytui.cli.faces import Face, chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.clock import Clock, system_clock
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 from comfytui.settings.secrets import headers_of
 
 

@@ -16,7 +16,7 @@ from comfytui.model.catalog import RunEntry, SceneChange, SceneSide
 from comfytui.records.registry.choosing import age, choose
 from comfytui.records.registry.index import list_entries
 from comfytui.records.rundir import find_run
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from comfytui.untrusted import plain
 
 UNKNOWN = "-"

@@ -14,7 +14,7 @@ from comfytui.model.llm import HealthCheck
 from comfytui.model.plan import RunPlan, ServerPlan, SuitePlan
 from comfytui.model.story import Scene, Story, decode_story, load_story, sample_story
 from comfytui.model.workflow import Workflow, check_story, load_workflow
-from comfytui.settings import Settings
+from comfytui.settings.merged import Settings
 from comfytui.settings.servers_table import ServerEntry
 from comfytui.settings.table import SIMULATOR
 from comfytui.untrusted import plain

@@ -14,7 +14,7 @@ from comfytui.cli.planning import Order, make_plan, order_made, order_sample, or
 from comfytui.clock import Clock, system_clock
 from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import RunDir, create_run, write_plan
-from comfytui.settings import DEMO, Settings, load
+from comfytui.settings.merged import DEMO, Settings, load
 from comfytui.settings.secrets import headers_of
 
 Reason = Literal["run", "resume"]

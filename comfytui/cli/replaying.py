@@ -14,7 +14,7 @@ from comfytui.link.replay import ReplayFeed
 from comfytui.model.state import State
 from comfytui.records.recorded import Recorded, RecordedArchive, RecordedFolder
 from comfytui.records.rundir import RunDir, find_run
-from comfytui.settings import load
+from comfytui.settings.merged import load
 
 
 def replay_run(name: str | None, flags: Mapping[str, Any]) -> int:

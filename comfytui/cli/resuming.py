@@ -19,7 +19,7 @@ from comfytui.records.journal import JournalReading
 from comfytui.records.lock import holder_of, this_process
 from comfytui.records.rundir import RunDir, find_run, read_plan
 from comfytui.records.sweepdir import named_sweep
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from comfytui.settings.secrets import headers_of
 from comfytui.settings.servers_table import headers_in
 from comfytui.untrusted import plain

@@ -12,7 +12,7 @@ from comfytui.cli.endings import INTERRUPTED
 from comfytui.cli.interruptions import interruptions
 from comfytui.errors import Failure
 from comfytui.records.rundir import find_run
-from comfytui.settings import load
+from comfytui.settings.merged import load
 
 
 def serve(name: str | None, host: str, port: int, flags: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from comfytui.model.story import Story, decode_story
 from comfytui.model.story_draft import StoryDraft
 from comfytui.model.story_file import story_file
 from comfytui.model.story_templates import LONGEST_IDEA, story_from_templates
-from comfytui.settings import LlmSettings, Settings, load
+from comfytui.settings.merged import LlmSettings, Settings, load
 from comfytui.sources.llm.endpoint import provider_at
 from comfytui.sources.llm.health import check_health, unchecked
 from comfytui.sources.llm.storyteller import Told, ask_for_story

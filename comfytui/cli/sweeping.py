@@ -24,7 +24,7 @@ from comfytui.records.report.gate import parse_gate
 from comfytui.records.report.gathering import read_baseline
 from comfytui.records.rundir import readable
 from comfytui.records.sweepdir import SweepDir, create_sweep, find_sweep, read_sweep, write_sweep
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 from comfytui.settings.secrets import headers_of
 from comfytui.untrusted import plain
 

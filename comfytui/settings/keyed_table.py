@@ -1,17 +1,17 @@
 """One table of ``comfytui.toml`` that is read key by key; what is wrong with it is said with its place."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from comfytui.errors import Failure
 from comfytui.settings.values import Unusable, near
 from comfytui.untrusted import plain
 
 
-@dataclass(frozen=True)
-class KeyedTable:
+class KeyedTable(Struct, frozen=True):
     """The table that stands at ``place`` in ``file``, such as ``server`` or ``suites[0]``."""
 
     entries: Mapping[str, Any]

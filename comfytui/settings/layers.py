@@ -4,9 +4,10 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from comfytui.errors import Failure
 from comfytui.settings.keyed_table import content_of
@@ -27,8 +28,7 @@ from comfytui.untrusted import plain
 _SECRETS = ("token", "api_key", "apikey", "password", "headers", "header", "authorization", "auth", "secret")
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """What one place says: checked ``values`` by setting name, and its tables ``bindings`` and ``keymap``."""
 
     values: Mapping[str, Any] = field(default_factory=dict)

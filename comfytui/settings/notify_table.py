@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from comfytui.concealed import Concealed
 from comfytui.errors import Failure
 from comfytui.settings.keyed_table import content_of
 from comfytui.settings.table import NOTIFY_KEYS, WEBHOOK_VARIABLE
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 DESKTOP = ("auto", "osc9", "osc777", "off")
 
 
-@dataclass(frozen=True)
-class Notify:
+class Notify(Concealed, frozen=True):
     """How a person is called. ``file`` is where the webhook stands, ``None`` where there is none in a file."""
 
     bell: bool = True
     desktop: str = "auto"
     title: bool = True
     events: "tuple[NewsKind, ...]" = ("run_finished", "scene_failed", "server_lost")
-    webhook: str | None = field(default=None, repr=False)
+    webhook: str | None = None
     file: Path | None = None
 
 

@@ -1,9 +1,11 @@
 """The table ``[server]`` of ``comfytui.toml``: where ComfyUI is, and how it is started where nothing answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import field
+
+from comfytui.concealed import Concealed
 from comfytui.settings.keyed_table import KeyedTable, content_of
 from comfytui.settings.table import SERVER_KEYS, SIMULATOR
 from comfytui.settings.values import command_of, folder_path, seconds_of, server_address, shown, text_of
@@ -12,14 +14,13 @@ READY_TIMEOUT, STOP_GRACE = 300.0, 10.0
 START_KEYS = ("cwd", "env", "ready_timeout", "stop_grace")
 
 
-@dataclass(frozen=True)
-class ServerStart:
+class ServerStart(Concealed, frozen=True):
     """How ComfyUI is started; ``env`` may hold secrets: it stays in ``file``, from which every runner reads it anew."""
 
     command: tuple[str, ...]
     cwd: Path
     file: Path
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict)
     ready_timeout: float = READY_TIMEOUT
     stop_grace: float = STOP_GRACE
 

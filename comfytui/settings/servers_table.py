@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct, structs
 
 from comfytui.errors import Failure
 from comfytui.settings.keyed_table import KeyedTable, content_of, tables_of
@@ -18,8 +19,7 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,{LONGEST_NAME - 1}}}")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
-@dataclass(frozen=True)
-class ServerEntry:
+class ServerEntry(Struct, frozen=True):
     """One server: where it is, what it is called, how it is started; paths are absolute.
 
     ``file`` holds its headers: they may be secrets, and stay there, from which every runner reads them anew.
@@ -31,7 +31,7 @@ class ServerEntry:
     tags: tuple[str, ...] = ()
     weight: float = 1.0
     start: ServerStart | None = None
-    file: Path | None = field(default=None, compare=False)
+    file: Path | None = None
 
 
 def read_servers(tables: object, file: Path) -> tuple[ServerEntry, ...]:
@@ -49,7 +49,7 @@ def read_servers(tables: object, file: Path) -> tuple[ServerEntry, ...]:
     taken = {entry.name for entry in entries}
     for number, entry in enumerate(entries):
         if not entry.name:
-            entries[number] = replace(entry, name=_fresh_name(entry.url, taken))
+            entries[number] = structs.replace(entry, name=_fresh_name(entry.url, taken))
             taken.add(entries[number].name)
     return tuple(entries)
 
@@ -68,7 +68,7 @@ def chosen(addresses: Sequence[str], known: Sequence[ServerEntry]) -> tuple[Serv
             why = f"{entry.name} ({entry.url}) is given twice; a server gets its share of the scenes once"
             raise Failure("config.value", place="--server", why=why)
         names = {one.name for one in entries} | {one.name for one in known}
-        entries.append(entry if entry.name else replace(entry, name=_fresh_name(address, names)))
+        entries.append(entry if entry.name else structs.replace(entry, name=_fresh_name(address, names)))
     return tuple(entries)
 
 

@@ -1,7 +1,8 @@
 """The tables ``[[suites]]`` of ``comfytui.toml``: the check commands that run once every scene is over."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from comfytui.settings.keyed_table import KeyedTable, tables_of
 from comfytui.settings.table import SUITE_KEYS
@@ -12,8 +13,7 @@ TIMEOUT = 600.0
 LONGEST_LABEL = 60
 
 
-@dataclass(frozen=True)
-class Suite:
+class Suite(Struct, frozen=True):
     """One check command; ``timeout`` is in seconds, ``cwd`` absolute."""
 
     label: str

@@ -21,7 +21,7 @@ from comfytui.model.feed import FeedItem
 from comfytui.model.plan import RunPlan
 from comfytui.records.lock import RunLock
 from comfytui.records.rundir import RunDir, create_run, write_plan
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from tests.e2e.command import story
 
 

@@ -31,7 +31,7 @@ from comfytui.engine.runner import Runner
 from comfytui.engine.server import connection
 from comfytui.engine.server.credentials import Credentials
 from comfytui.records.rundir import RunDir, create_run, find_run, write_plan
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from comfytui.sources.comfy.address import ServerAddress
 from comfytui.sources.comfy.http import ComfyHttp
 from tests.e2e.command import comfytui, started, story

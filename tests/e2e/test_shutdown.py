@@ -24,7 +24,7 @@ from comfytui.records import journal as journals
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import RunDir, create_run, find_run, write_plan
 from comfytui.records.validate import validate_run
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from comfytui.simulator import Faults, Simulator, Speed
 from comfytui.simulator import faults as f
 from tests.e2e.command import comfytui, started, story

@@ -21,7 +21,7 @@ from comfytui.model.state import State
 from comfytui.records import journal as journals
 from comfytui.records.lock import holder_of
 from comfytui.records.rundir import RunDir, create_run, write_plan
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from tests.e2e.command import started, story
 from tests.e2e.test_processes import end
 

@@ -15,7 +15,7 @@ from comfytui.cli.storytelling import TEMPLATES, Made
 from comfytui.clock import system_clock
 from comfytui.errors import Failure
 from comfytui.model.llm import StoryRequest, health_line
-from comfytui.settings import LlmSettings
+from comfytui.settings.merged import LlmSettings
 from comfytui.sources.llm import exchange
 from comfytui.sources.llm.endpoint import provider_at
 from comfytui.sources.llm.health import check_health

@@ -21,7 +21,7 @@ from comfytui.model.feed import CaughtUp
 from comfytui.model.story import load_story
 from comfytui.model.workflow import BUNDLED, load_workflow
 from comfytui.records.rundir import create_run, write_plan
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from comfytui.simulator import Simulator
 from comfytui.simulator import faults as f
 from comfytui.untrusted import plain

@@ -8,7 +8,7 @@ from comfytui.cli.faces import prepare_dashboard
 from comfytui.errors import Failure
 from comfytui.faces.tui.keymap import checked
 from comfytui.faces.tui.keys import KEYS
-from comfytui.settings import load
+from comfytui.settings.merged import load
 from tests.ui import script
 from tests.ui.stage import NORMAL, WIDE, stage
 

@@ -12,7 +12,7 @@ from comfytui.errors import Failure
 from comfytui.model.fold import fold_all
 from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import RunDir, write_plan
-from comfytui.settings import DEMO, load
+from comfytui.settings.merged import DEMO, load
 from tests.records.scripted import T0, Script, brief
 
 SETTINGS = load({}, {}, Path("/nowhere"), DEMO)

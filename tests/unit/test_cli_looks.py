@@ -11,7 +11,7 @@ from comfytui.cli.looks import print_themes
 from comfytui.errors import Failure
 from comfytui.faces.tui.options import DashboardOptions, sparing
 from comfytui.faces.tui.palettes import PALETTES
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 from tests.ui.script import FixedClock, ScriptedFeed
 
 NO_FILE = {"COMFYTUI_CONFIG": ""}

@@ -11,8 +11,8 @@ from comfytui.cli.planning import make_plan, order_sample, order_story
 from comfytui.clock import system_clock
 from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import create_run
-from comfytui.settings import DEMO, Settings, merge
 from comfytui.settings.layers import from_flags
+from comfytui.settings.merged import DEMO, Settings, merge
 
 AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from comfytui.errors import Failure
 from comfytui.model.policy import QueuePolicy
-from comfytui.settings import DEMO, Layer, Settings, load, merge
 from comfytui.settings.layers import find_file, from_environment, from_file, from_flags, user_folder
+from comfytui.settings.merged import DEMO, Layer, Settings, load, merge
 from comfytui.settings.secrets import headers_of, token_of
 from comfytui.settings.table import QUEUE, SETTINGS, Setting
 from comfytui.settings.values import policy_range

@@ -8,7 +8,7 @@ from msgspec import json
 from comfytui.cli.planning import make_plan, order_sample
 from comfytui.clock import system_clock
 from comfytui.errors import Failure
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 from comfytui.settings.notify_table import Notify, webhook_of
 
 ADDRESS = "https://hooks.example.com/T0/sEcReT-5f0c"

@@ -10,8 +10,8 @@ from comfytui.clock import system_clock
 from comfytui.errors import Failure
 from comfytui.model.plan import ServerPlan
 from comfytui.records.rundir import readable
-from comfytui.settings import DEMO, Settings, load
 from comfytui.settings.layers import from_file
+from comfytui.settings.merged import DEMO, Settings, load
 from comfytui.settings.server_table import ServerStart, env_in
 from comfytui.settings.table import DEFAULT_SERVER, SERVER_KEYS
 

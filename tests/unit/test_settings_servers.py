@@ -12,7 +12,7 @@ from comfytui.clock import system_clock
 from comfytui.errors import Failure
 from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import readable
-from comfytui.settings import Settings, load
+from comfytui.settings.merged import Settings, load
 from comfytui.settings.servers_table import ServerEntry
 
 SECRET = "Bearer s3cr3t-of-a"

@@ -8,7 +8,7 @@ from comfytui.cli.planning import make_plan, order_sample
 from comfytui.clock import system_clock
 from comfytui.errors import Failure
 from comfytui.model.plan import SuitePlan
-from comfytui.settings import DEMO, Settings, load
+from comfytui.settings.merged import DEMO, Settings, load
 from comfytui.settings.suites_table import Suite
 from comfytui.settings.table import SUITE_KEYS
 
