@@ -6,7 +6,7 @@ file and read back is equal to itself.
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Protocol
 
 
@@ -57,3 +57,14 @@ def to_milliseconds(moment: datetime) -> datetime:
 def from_epoch(seconds: float) -> datetime:
     """Return the UTC time of ``seconds`` since the epoch (a file's mtime, say), cut to milliseconds."""
     return to_milliseconds(datetime.fromtimestamp(seconds, UTC))
+
+
+def in_zone(moment: datetime, zone: tzinfo | None) -> datetime:
+    """Return ``moment`` as the clocks of ``zone`` tell it (``None``: this machine's).
+
+    A record may be damaged, and tell of the first year or the last: what no clock tells there stays as it is.
+    """
+    try:
+        return moment.astimezone(zone)
+    except (OverflowError, OSError, ValueError):
+        return moment

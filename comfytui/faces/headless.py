@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, in_zone
 from comfytui.faces.idleness import Idleness
 from comfytui.faces.printer import Printer
 from comfytui.model import events as e
@@ -207,7 +207,7 @@ class LineFormatter(_Learning):
         run = self.state.run
         nobody = "server" if run is not None and run.observing else "run"
         who = plain(scene or nobody, _WIDEST).ljust(self._width)
-        return f"{at.astimezone(self._zone):%H:%M:%S}  {who}  {plain(text)}"
+        return f"{in_zone(at, self._zone):%H:%M:%S}  {who}  {plain(text)}"
 
 
 class JsonFormatter(_Learning):

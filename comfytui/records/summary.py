@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from comfytui.clock import in_zone
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
 from comfytui.model.fold import fold
@@ -167,7 +168,7 @@ def stamped(at: datetime, text: str) -> str:
 
 def clock_time(at: datetime) -> str:
     """Return ``at`` as the summary shows times: HH:mm:ss, UTC."""
-    return f"{at.astimezone(UTC):%H:%M:%S}"
+    return f"{in_zone(at, UTC):%H:%M:%S}"
 
 
 def one_line(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from datetime import UTC
+from datetime import UTC, timedelta, timezone
 
 import anyio
 import anyio.to_thread
@@ -12,11 +12,13 @@ import pytest
 from comfytui.clock import system_clock
 from comfytui.faces.headless import JsonFormatter, LineFormatter, exit_code, follow
 from comfytui.faces.printer import Printer, in_encoding
+from comfytui.faces.tui.panes.figures import wall_range, wall_time
 from comfytui.model import events as e
 from comfytui.model.envelope import decode
 from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold_all
 from comfytui.model.state import State
+from comfytui.records.summary import stamped
 from tests.ui.script import Script as Night
 from tests.ui.script import several
 from tests.unit.scripted_run import Script, ending, feed, opened, proven, rendering, started, whole_run
@@ -273,3 +275,14 @@ def test_why_a_server_idles_is_told_once_where_progress_is_wanted() -> None:
     told = [line[21:] for line in plain_lines(night.items, progress=True) if "idles" in line]
     assert told == ["b idles: nothing is waiting"]
     assert not [line for line in plain_lines(night.items) if "idles" in line]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z"])
+@pytest.mark.parametrize("hours", [-12, 0, 14])
+def test_a_damaged_time_is_no_traceback(at: str, hours: int) -> None:
+    envelope = decode(b'{"seq":1,"at":"%s","run":"r","event":{"type":"run_noted","text":"odd"}}' % at.encode())
+    zone = timezone(timedelta(hours=hours))
+    assert [line.endswith("odd") for line in LineFormatter(system_clock(), zone=zone).on_item(envelope)] == [True]
+    assert stamped(envelope.at, "odd").endswith("] odd")
+    assert len(wall_time(envelope.at, zone)) == 8
+    assert wall_range(envelope.at, envelope.at, envelope.at, zone)

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta, tzinfo
 
+from comfytui.clock import in_zone
+
 
 def plural(count: int, noun: str) -> str:
     """Return ``1 scene`` or ``3 scenes``."""
@@ -69,15 +71,15 @@ def signed(value: float) -> str:
 
 def wall_time(moment: datetime, zone: tzinfo | None, seconds: bool = True) -> str:
     """Return ``moment`` on the wall clock of ``zone`` (``None``: this machine's): ``23:04:59``."""
-    return moment.astimezone(zone).strftime("%H:%M:%S" if seconds else "%H:%M")
+    return in_zone(moment, zone).strftime("%H:%M:%S" if seconds else "%H:%M")
 
 
 def wall_range(first: datetime, last: datetime, now: datetime, zone: tzinfo | None) -> str:
     """Return the minutes from ``first`` to ``last`` as ``23:41-23:58``, with the day where that is not today."""
 
     def told(moment: datetime, day: datetime) -> str:
-        there = moment.astimezone(zone)
-        return there.strftime("%H:%M" if there.date() == day.astimezone(zone).date() else "%a %H:%M")
+        there = in_zone(moment, zone)
+        return there.strftime("%H:%M" if there.date() == in_zone(day, zone).date() else "%a %H:%M")
 
     start, end = told(first, now), told(last, first)
     return start if first == last or start == end else f"{start}-{end}"
