@@ -1,5 +1,6 @@
 """``comfytui sentinel``: done markers for other consumers, written for sequences that are proven complete."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def keep_sentinel(folder: Path, rest: float, *, once: bool, as_json: bool) -> in
 
     Raises ``Failure``: ``config.value`` where there is no such folder, and with ``once`` ``marker.unwritable``.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112  (it raises for no name)
         raise Failure("config.value", place=f"The folder {folder}", why="there is none")
     clock = system_clock()
 

@@ -52,12 +52,15 @@ def custom_nodes(comfy: Path) -> Path:
     That of its sources has ``main.py`` and ``nodes.py``, that of its desktop application ``models`` and ``user``.
     Raises ``Failure`` ``node.no_comfyui``.
     """
-    for folder in (comfy, comfy / "ComfyUI"):
-        nodes = folder / "custom_nodes"
-        sources = (folder / "main.py").is_file() and (folder / "nodes.py").is_file()
-        if nodes.is_dir() and (sources or ((folder / "models").is_dir() and (folder / "user").is_dir())):
-            return nodes
-    lacking = "it has no custom_nodes beside ComfyUI's own files" if comfy.is_dir() else "there is no such folder"
+    try:
+        for folder in (comfy, comfy / "ComfyUI"):
+            nodes = folder / "custom_nodes"
+            sources = (folder / "main.py").is_file() and (folder / "nodes.py").is_file()
+            if nodes.is_dir() and (sources or ((folder / "models").is_dir() and (folder / "user").is_dir())):
+                return nodes
+        lacking = "it has no custom_nodes beside ComfyUI's own files" if comfy.is_dir() else "there is no such folder"
+    except OSError as fault:
+        lacking = why(fault)
     raise Failure("node.no_comfyui", folder=str(comfy), why=lacking)
 
 

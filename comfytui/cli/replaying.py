@@ -56,13 +56,13 @@ def recorded_as(name: str | None, runs_dir: Path) -> Recorded:
 
     Raises ``Failure`` ``run.not_found``, ``archive.unreadable``, and ``journal.unreadable`` for one without a journal.
     """
-    if name is not None and Path(name).is_file():
+    if name is not None and os.path.isfile(name):  # noqa: PTH113  (it raises for no name)
         return RecordedArchive(Path(name))
     try:
         run = find_run(runs_dir, name)
     except Failure:
         archive = RunDir(runs_dir.absolute() / Path(name or "").name).archive
-        if name is None or not archive.is_file():
+        if name is None or not os.path.isfile(archive):  # noqa: PTH113  (as above)
             raise
         return RecordedArchive(archive)
     if not run.journal.is_file():

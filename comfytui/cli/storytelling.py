@@ -17,6 +17,7 @@ from comfytui.model.story import Story, decode_story
 from comfytui.model.story_draft import StoryDraft
 from comfytui.model.story_file import story_file
 from comfytui.model.story_templates import LONGEST_IDEA, story_from_templates
+from comfytui.records.faults import why
 from comfytui.settings.merged import LlmSettings, Settings, load
 from comfytui.sources.llm.endpoint import provider_at
 from comfytui.sources.llm.health import check_health, unchecked
@@ -56,7 +57,7 @@ def new_story(flags: Mapping[str, Any]) -> int:
         with out.open("xb") as file:
             file.write(made.file)
     except OSError as fault:
-        raise Failure("story.unwritten", file=str(out), why=fault.strerror or str(fault)) from None
+        raise Failure("story.unwritten", file=str(out), why=why(fault)) from None
     count = len(made.story.scenes)
     click.echo(f"Story {made.story.story_id} written to {out} ({count} scene{'s' if count != 1 else ''})")
     return 0
@@ -102,11 +103,11 @@ def make_story(llm: LlmSettings, request: StoryRequest, *, wanted: bool, health:
         return anyio.run(_from_model, provider, llm, request, health, clock)
     if not wanted:
         return _from_templates(llm, request)
-    why = "LOCAL_STORY_PROVIDER_URL not configured."
+    error = "LOCAL_STORY_PROVIDER_URL not configured."
     return _from_templates(
         llm,
         request,
-        report=StoryReport(enabled=True, status="error", scenes_requested=request.scenes, error=why),
+        report=StoryReport(enabled=True, status="error", scenes_requested=request.scenes, error=error),
         warnings=(
             "LLM_PROVIDER_MISSING: a language model was asked for, but neither --llm nor LOCAL_STORY_PROVIDER_URL names"
             " one; the story is from the bundled templates.",
@@ -183,5 +184,10 @@ def _check_free(out: Path) -> None:
     """Raise ``Failure`` before a model is asked, where the story could not be kept."""
     if out.suffix.lower() != ".json":
         raise Failure("story.format", file=str(out))
-    if out.exists():
-        raise Failure("story.unwritten", file=str(out), why="there is such a file already")
+    try:
+        taken, room = out.exists(), out.absolute().parent.is_dir()
+    except OSError as fault:
+        raise Failure("story.unwritten", file=str(out), why=why(fault)) from None
+    if taken or not room:
+        reason = "there is such a file already" if taken else "there is no such folder"
+        raise Failure("story.unwritten", file=str(out), why=reason)

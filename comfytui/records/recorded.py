@@ -171,11 +171,6 @@ class _PackedJournal(JournalReading):
             yield from self._envelopes(_Counted(content, self._archive))
 
 
-def recorded(path: Path) -> Recorded:
-    """Return the run recorded at ``path``: a file is an archive, else it is a folder. Raises ``archive.unreadable``."""
-    return RecordedArchive(path) if path.is_file() else RecordedFolder(RunDir(path.absolute()))
-
-
 def keyframe_in(record: Recorded, original: str, folder: str) -> bytes | None:
     """Return the run's copy of the keyframe ``original``, from ``story/`` or else from the scene's ``folder``."""
     run = RunDir(Path("/"))

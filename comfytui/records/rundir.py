@@ -298,9 +298,12 @@ def is_run_id(name: str) -> bool:
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether ``path`` is the folder of a run: it has a plan, a journal or metadata."""
+    """Tell whether ``path`` is the folder of a run: it has a plan, a journal or metadata. Raises nothing."""
     run = RunDir(path)
-    return any(file.is_file() for file in (run.journal, run.plan, run.metadata))
+    try:
+        return any(file.is_file() for file in (run.journal, run.plan, run.metadata))
+    except (OSError, ValueError):  # a name that no file system can hold, a folder that may not be looked into
+        return False
 
 
 LATEST = "latest"
@@ -319,7 +322,7 @@ def find_run(runs_dir: Path, wanted: str | Path | None = None) -> RunDir:
     else:
         place = Path(wanted).absolute()
         under = [runs / wanted] if _RUN_ID.fullmatch(str(wanted)) else []
-        found = next((RunDir(path) for path in (*under, place) if _is_run(path)), None)
+        found = next((RunDir(path) for path in (*under, place) if is_run(path)), None)
     if found is None:
         raise Failure("run.not_found", place=str(place))
     return found
@@ -339,7 +342,7 @@ def run_names(runs_dir: Path) -> list[str]:
 def list_runs(runs_dir: Path) -> list[RunDir]:
     """Return the runs under ``runs_dir``, the newest first; none when it does not exist or cannot be read."""
     runs = (RunDir(runs_dir.absolute() / name) for name in run_names(runs_dir))
-    return [run for run in runs if _is_run(run.path)]
+    return [run for run in runs if is_run(run.path)]
 
 
 def _latest(runs: Path) -> RunDir | None:
@@ -347,13 +350,6 @@ def _latest(runs: Path) -> RunDir | None:
         latest = msgspec.json.decode((runs / "latest-run.json").read_bytes(), type=LatestRun)
     except (OSError, ValueError, RecursionError):  # absent, torn or foreign: the folders tell
         latest = None
-    if latest is not None and _RUN_ID.fullmatch(latest.run_id) and _is_run(runs / latest.run_id):
+    if latest is not None and _RUN_ID.fullmatch(latest.run_id) and is_run(runs / latest.run_id):
         return RunDir(runs / latest.run_id)
     return next(iter(list_runs(runs)), None)
-
-
-def _is_run(path: Path) -> bool:
-    try:
-        return is_run(path)
-    except (OSError, ValueError):  # a name that no file system can hold
-        return False

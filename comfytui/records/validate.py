@@ -29,11 +29,7 @@ def validate_run(path: Path, *, hashes: bool = True) -> list[Finding]:
     ``run.not_found`` when the folder is no run.
     """
     run = RunDir(path.absolute())
-    try:
-        found = is_run(run.path)
-    except (OSError, ValueError):  # a name that no file system can hold
-        found = False
-    if not found:
+    if not is_run(run.path):
         raise Failure("run.not_found", place=str(path))
     findings = list(islice(_findings(run, hashes=hashes), MOST + 1))
     if len(findings) > MOST:

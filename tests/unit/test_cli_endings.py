@@ -7,7 +7,9 @@ from pathlib import Path
 import anyio
 import click
 import pytest
+from click.testing import CliRunner
 
+from comfytui.cli.commands import comfytui
 from comfytui.cli.endings import guarded
 from comfytui.cli.faces import EndNoted, chosen_face
 from comfytui.cli.interruptions import interruptions
@@ -137,3 +139,33 @@ async def test_signals_call_back_and_are_given_back() -> None:
                 await rang.wait()
             assert heard[-1] == what
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["report", LONG], "report.no_runs"),
+        (["report", "runs", "--baseline", LONG], "report.no_runs"),
+        (["run", "--headless", "--from", LONG], "run.not_found"),
+        (["replay", "--headless", LONG], "run.not_found"),
+        (["attach", "--headless", LONG], "run.not_found"),
+        (["validate", LONG], None),
+        (["sentinel", "--once", LONG], "config.value"),
+        (["node", "install", LONG], "node.no_comfyui"),
+        (["story", "new", "--out", f"{LONG}.json"], "story.unwritten"),
+        (["sweep", "--headless", "--resume", LONG], "sweep.not_found"),
+        (["runs", "prune", "--keep-days", "9" * 20], None),
+    ],
+)
+def test_a_name_that_no_disk_takes_is_no_fault_of_ours(
+    words: list[str], code: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs" / "20260301-102000"
+    run.mkdir(parents=True)
+    (run / "artifact-metadata.json").write_text('{"RunId": "20260301-102000"}')
+    done = CliRunner().invoke(comfytui, words, standalone_mode=False, env={"COMFYTUI_CONFIG": ""})
+    assert (done.exception.code if isinstance(done.exception, Failure) else done.exception) == code

@@ -1,5 +1,6 @@
 """Which runs a report is about: run folders, sweeps, and folders of runs, in any mixture."""
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -83,8 +84,9 @@ def read_baseline(place: Path, created_at: datetime) -> Report:
 
     Raises ``Failure`` ``report.no_runs``.
     """
-    file = place / "report.json" if place.is_dir() else place
-    if place.is_dir():
+    is_folder = os.path.isdir(place)  # noqa: PTH112  (it raises for no name)
+    file = place / "report.json" if is_folder else place
+    if is_folder:
         try:
             folders = runs_of(place)
         except Failure:
