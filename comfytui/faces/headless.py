@@ -147,6 +147,8 @@ class LineFormatter(_Learning):
         return [self._line(self._clock.now(), None, text) for text in closing(self.state)]
 
     def _feed(self, change: FeedChanged) -> list[str]:
+        if change.recorded:
+            return [self._line(self._clock.now(), None, f"WARNING: {change.why}")] if change.why else []
         gone, self._was_live = self._was_live and not change.live, change.live or self._was_live
         over = self.state.run is not None and self.state.run.ended_at is not None
         if over or (change.live and not gone):
@@ -303,7 +305,7 @@ def closing(state: State) -> list[str]:
     frames = sum(scene.frames for scene in state.scenes)
     requeues = _requeues(state)
     seconds = _seconds(state)
-    ended = f", exit {run.exit_code}" if run.exit_code is not None else ", not at its end"
+    ended = f", exit {run.exit_code}" if run.exit_code is not None else ", no end on record"
     took = f" in {duration_words(seconds)}" if seconds is not None else ""
     figures = f"{won}/{len(state.scenes)} scenes succeeded{took}, {frames} frames, {requeues} requeues{ended}"
     return [figures, *(told.words for told in contributions(state)), f"Run folder: {run.dir}"]

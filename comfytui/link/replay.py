@@ -27,7 +27,7 @@ class ReplayFeed:
             for envelope in batch:
                 yield envelope
         lost = f"{reading.corrupt} lines of the journal cannot be read" if reading.corrupt else ""
-        yield FeedChanged(live=False, why=lost)
+        yield FeedChanged(live=False, why=lost, recorded=True)
         yield CaughtUp()
 
     async def send(self, command: AnyCommand) -> None:

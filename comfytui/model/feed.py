@@ -14,10 +14,14 @@ from comfytui.model.envelope import Envelope
 
 
 class FeedChanged(Struct, frozen=True, kw_only=True):
-    """News of the feed itself, not of the run: whether a runner is at its other end, and why (not)."""
+    """News of the feed itself, not of the run: whether a runner is at its other end, and why (not).
+
+    ``recorded``: nobody is expected there, since it is a recording; ``why`` says what of it cannot be read.
+    """
 
     live: bool
     why: str = ""
+    recorded: bool = False
 
 
 class CaughtUp(Struct, frozen=True, kw_only=True):

@@ -214,7 +214,7 @@ def test_a_runner_that_is_killed_leaves_a_run_that_can_be_looked_at(tmp_path: Pa
     assert read_pointer(run.path) is not None, "it could not clean up"
     done = comfytui("attach", "--headless", cwd=tmp_path)
     assert done.returncode == 1
-    assert "not at its end" in done.stdout
+    assert "no end on record" in done.stdout
 
 
 # --- a server without a run ----------------------------------------------------------------------------------------

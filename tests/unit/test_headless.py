@@ -70,7 +70,7 @@ def test_warnings_and_errors_say_so_in_words() -> None:
     lines = plain_lines(list(Script().all(facts)))
     assert lines[1].endswith("scene-001  WARNING: Requeued, attempt 2/2: frame count below floor (1/2)")
     assert lines[2].endswith("run        ERROR: It went away. Look. [server.lost]")
-    assert "not at its end" in lines[-2]
+    assert "no end on record" in lines[-2]
 
 
 def test_frames_that_were_refused_are_counted_by_kind() -> None:
@@ -121,6 +121,16 @@ def test_news_of_the_feed() -> None:
     assert [line[10:] for line in lines[1:-2]] == ["run        WARNING: No runner answers: it died"] * 2
     over = [*items, *script.all(ending()), FeedChanged(live=False, why="it left")]
     assert not [line for line in plain_lines(over) if "No runner" in line]
+
+
+def test_a_record_wants_no_runner_and_tells_what_of_it_is_damaged() -> None:
+    script = Script()
+    for facts in ([opened()], [opened(), *ending()]):
+        items: list[FeedItem] = list(script.all(facts))
+        whole = plain_lines([*items, FeedChanged(live=False, recorded=True), CaughtUp()])
+        torn = plain_lines([*items, FeedChanged(live=False, why="2 lines cannot be read", recorded=True), CaughtUp()])
+        assert not [line for line in whole if "WARNING" in line]
+        assert [line[10:] for line in torn if "WARNING" in line] == ["run        WARNING: 2 lines cannot be read"]
 
 
 def test_json_is_every_fact_as_it_is_thinned_samples_and_a_summary() -> None:
