@@ -282,9 +282,19 @@ def registry_markdown() -> str:
     return "\n".join(rows) + "\n"
 
 
+def explained(sentence: str) -> str:
+    """Return a format string for people: ``{file}`` as ``FILE``."""
+    return _WORD.sub(lambda word: word[1].upper(), sentence)
+
+
+_WORD = re.compile(r"\{(\w+)(?:![rs])?\}")
+
+
 def _prose(sentence: str) -> str:
-    """Return a format string as prose: ``{file}`` as *file*."""
-    return re.sub(r"\{(\w+)(?:![rs])?\}", r"*\1*", sentence).replace("<", "&lt;").replace("|", "\\|")
+    """Return a format string as Markdown: ``{file}`` as *file*, and as ``FILE`` within code."""
+    parts = sentence.split("`")
+    told = "`".join(explained(part) if at % 2 else _WORD.sub(r"*\1*", part) for at, part in enumerate(parts))
+    return told.replace("<", "&lt;").replace("|", "\\|")
 
 
 def _ended_once(sentence: str) -> str:

@@ -2,7 +2,7 @@
 
 import click
 
-from comfytui.errors import REGISTRY, registry_markdown
+from comfytui.errors import REGISTRY, explained, registry_markdown
 from comfytui.settings.reference import settings_markdown
 
 
@@ -22,7 +22,7 @@ def print_errors(codes: tuple[str, ...]) -> int:
         click.echo(f"There is no failure {code!r}; `comfytui errors` lists them.", err=True)
     for code in codes:
         if code in REGISTRY:
-            click.echo(f"{code}\n  {REGISTRY[code].what}\n  {REGISTRY[code].remedy}")
+            click.echo(f"{code}\n  {explained(REGISTRY[code].what)}\n  {explained(REGISTRY[code].remedy)}")
     return 2 if unknown else 0
 
 

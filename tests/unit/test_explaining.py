@@ -23,14 +23,20 @@ def test_a_printed_table_is_the_one_of_the_readme(command: str) -> None:
 def test_one_failure_is_explained() -> None:
     done = printed("errors", "disk.space")
     assert done.return_value == 0
-    assert REGISTRY["disk.space"].remedy in done.output
+    assert "`comfytui resume RUN` goes on with this run." in done.output
+
+
+def test_no_braces_reach_a_person() -> None:
+    assert "{" not in printed("errors", *REGISTRY).output
+    assert "There is no run at PLACE." in printed("errors", "run.not_found").output
+    assert "`comfytui resume RUN`" in printed("errors").output
 
 
 def test_a_failure_that_is_none() -> None:
     done = printed("errors", "disk.sapce", "run.plan")
     assert done.return_value == 2
     assert "no failure 'disk.sapce'" in done.output
-    assert REGISTRY["run.plan"].what in done.output
+    assert "The plan of the run, FILE, cannot be used: WHY." in done.output
 
 
 def test_the_contract_explains_best_attempts_and_fallback_notes() -> None:
