@@ -26,6 +26,7 @@ from comfytui.records.rundir import readable
 from comfytui.records.sweepdir import SweepDir, create_sweep, find_sweep, read_sweep, write_sweep
 from comfytui.settings.merged import Settings, load
 from comfytui.settings.secrets import headers_of
+from comfytui.settings.table import PLACES, QUEUE
 from comfytui.untrusted import plain
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def sweep_story(story: Path | None, flags: Mapping[str, Any]) -> int:
 def _refuse_changes(flags: Mapping[str, Any]) -> None:
     """Raise ``click.UsageError`` for a flag that would change what was planned."""
     said = {"count": "-n", "matrix": "--matrix", "baseline": "--baseline", "fail_on": "--fail-on"}
-    given = [flag for name, flag in said.items() if flags.get(name)]
+    said |= {setting.name: setting.flag for setting in (*PLACES, *QUEUE) if setting.name != "runs_dir"}
+    given = [flag for name, flag in said.items() if flags.get(name) not in (None, ())]
     if given:
         raise click.UsageError(f"A sweep goes on as it was planned: {', '.join(given)} cannot be given with --resume.")
 

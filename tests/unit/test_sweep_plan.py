@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 from msgspec import structs
 
+from comfytui.cli.commands import comfytui
 from comfytui.errors import Failure
 from comfytui.model.events import SceneBrief, StoryBrief
 from comfytui.model.matrix import cells, parse_matrix, with_cell
@@ -149,3 +152,18 @@ def test_a_matrix_that_cannot_be_used_is_refused_with_a_reason(matrix: str, why:
         parse_matrix((matrix,), switchable())
     assert caught.value.code == "sweep.matrix"
     assert why in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["-n", "3"], "-n"), (["--matrix", "seed=1"], "--matrix"), (["--max-wait", "5"], "--max-wait"),
+        (["--server", "sim"], "--server"), (["--no-done-marker"], "--done-marker"), (["--watch", "poll"], "--watch"),
+    ],
+)  # fmt: skip
+def test_a_flag_that_would_change_a_planned_sweep_is_refused(words: list[str], flag: str) -> None:
+    done = CliRunner().invoke(
+        comfytui, ["sweep", "--headless", "--resume", *words], standalone_mode=False, env={"COMFYTUI_CONFIG": ""}
+    )
+    assert isinstance(done.exception, click.UsageError)
+    assert f"as it was planned: {flag} cannot be given with --resume" in done.exception.message
