@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from comfytui.cli.flags import settings_flags
+from comfytui.cli.flags import look_flags, settings_flags
 
 as_json = click.option("--json", "as_json", is_flag=True, default=None, help="One line of JSON each.")
 
@@ -15,6 +15,7 @@ as_json = click.option("--json", "as_json", is_flag=True, default=None, help="On
 @click.option("--story", metavar="ID", help="Only runs of that story.")
 @click.option("--since", metavar="AGE", help="Only runs opened since: 30m, 12h, 7d, 2w.")
 @settings_flags("runs_dir")
+@look_flags
 @as_json
 @click.pass_context
 def runs(ctx: click.Context, /, browse: bool, **flags: Any) -> int | None:

@@ -169,3 +169,24 @@ def test_a_name_that_no_disk_takes_is_no_fault_of_ours(
     (run / "artifact-metadata.json").write_text('{"RunId": "20260301-102000"}')
     done = CliRunner().invoke(comfytui, words, standalone_mode=False, env={"COMFYTUI_CONFIG": ""})
     assert (done.exception.code if isinstance(done.exception, Failure) else done.exception) == code
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["--server", "sim", "resume"], "--server"),
+        (["--server", "sim", "serve"], "--server"),
+        (["--runs-dir", "x", "report"], "--runs-dir"),
+        (["--headless", "runs", "--browse"], "--headless"),
+        (["--no-ssh", "errors"], "--ssh"),
+    ],
+)
+def test_a_flag_that_a_command_does_not_take_is_refused_before_its_name_too(words: list[str], flag: str) -> None:
+    done = CliRunner().invoke(comfytui, words, standalone_mode=False, env={"COMFYTUI_CONFIG": ""})
+    assert isinstance(done.exception, click.UsageError)
+    assert f"takes no {flag}." in done.exception.message
+
+
+def test_a_flag_that_it_takes_may_stand_before_its_name(tmp_path: Path) -> None:
+    done = CliRunner().invoke(comfytui, ["--runs-dir", str(tmp_path), "runs", "--story", "none"], standalone_mode=False)
+    assert done.output == f"No such runs in {tmp_path}.\n"
