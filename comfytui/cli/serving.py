@@ -25,7 +25,7 @@ def serve(name: str | None, host: str, port: int, flags: Mapping[str, Any]) -> i
     from comfytui.link.launch import child_environment, command_line
 
     settings = load(flags, os.environ, Path.cwd())
-    words, title = _dashboard(name, settings.runs_dir, flags)
+    words, title = dashboard_words(name, settings.runs_dir, flags)
     if not is_local(host):
         click.echo(f"Whoever reaches {host} and has the link reads this run and may command it, unencrypted.", err=True)
 
@@ -43,9 +43,13 @@ def serve(name: str | None, host: str, port: int, flags: Mapping[str, Any]) -> i
     return INTERRUPTED
 
 
-def _dashboard(name: str | None, runs_dir: Path, flags: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Return the words that start the dashboard, and what it shows."""
+def dashboard_words(name: str | None, runs_dir: Path, flags: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Return the words that start the dashboard, which shows the past runs of ``runs_dir`` too, and what it shows.
+
+    Raises ``Failure`` ``run.not_found`` for a run that was named.
+    """
     looks = [part for key, flag in _LOOKS.items() if flags.get(key) is not None for part in flag(flags[key])]
+    looks += ["--runs-dir", str(runs_dir)]
     try:
         run = find_run(runs_dir, name)
     except Failure:
