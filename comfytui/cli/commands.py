@@ -12,6 +12,7 @@ from comfytui.cli.flags import (
     metrics_flag,
     output_flags,
     queue_flags,
+    refuse_unused,
     settings_flags,
     story_flags,
 )
@@ -36,7 +37,7 @@ def comfytui(ctx: click.Context, /, **flags: Any) -> int | None:
     """
     ctx.obj = flags
     if ctx.invoked_subcommand is not None:
-        _refuse_unused(ctx, flags)
+        refuse_unused(ctx, flags)
         return None
     from comfytui.cli.observing import observe
 
@@ -387,14 +388,6 @@ def observer(ctx: click.Context, /, link_dir: Path, **flags: Any) -> int:
     from comfytui.cli.observing import observe_for_dashboard
 
     return observe_for_dashboard(link_dir, _with_group(ctx, flags))
-
-
-def _refuse_unused(ctx: click.Context, flags: dict[str, Any]) -> None:
-    """Raise ``click.UsageError`` for a flag before the command's name that this command does not take."""
-    taken = {each.name for each in comfytui.commands[str(ctx.invoked_subcommand)].params}
-    for each in ctx.command.params:
-        if each.name not in taken and flags.get(str(each.name)) is not None:
-            raise click.UsageError(f"{ctx.invoked_subcommand} takes no {each.opts[0]}.", ctx)
 
 
 def _with_group(ctx: click.Context, flags: dict[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,16 @@ def metrics_flag(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+def refuse_unused(ctx: click.Context, flags: dict[str, Any]) -> None:
+    """Raise ``click.UsageError`` for a flag before the name of a command that the command does not take."""
+    group = ctx.command
+    assert isinstance(group, click.Group)
+    taken = {each.name for each in group.commands[str(ctx.invoked_subcommand)].params}
+    for each in group.params:
+        if each.name not in taken and flags.get(str(each.name)) is not None:
+            raise click.UsageError(f"{ctx.invoked_subcommand} takes no {each.opts[0]}.", ctx)
+
+
 def _option(setting: Setting) -> Callable[[Command], Command]:
     if setting.kind == "switch":
         return click.option(f"{setting.flag}/--no-{setting.flag[2:]}", setting.name, default=None, help=setting.help)
