@@ -43,14 +43,17 @@ HEAD = ("RUN", "STORY", "STATE", "SCENES", "FRAMES", "REQUEUES", "TOOK", "OPENED
 
 def row(entry: RunEntry) -> tuple[str, ...]:
     """Return ``entry`` as the cells of a line; what is not known is ``-``."""
-    of = UNKNOWN if entry.planned is None else str(entry.planned)
+    well, of, frames, requeues = (
+        UNKNOWN if figure is None else str(figure)
+        for figure in (entry.well, entry.planned, entry.frames, entry.requeues)
+    )
     return (
         entry.run_id,
         plain(entry.story, 32) or UNKNOWN,
         entry.word,
-        f"{entry.well}/{of}",
-        str(entry.frames),
-        str(entry.requeues),
+        f"{well}/{of}",
+        frames,
+        requeues,
         UNKNOWN if entry.seconds is None else duration_words(round(entry.seconds, 1)),
         _moment(entry.opened_at),
     )

@@ -26,11 +26,11 @@ class RunEntry(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     planned: int | None = None
     """Scenes of the story."""
-    well: int = 0
+    well: int | None = None
     """Scenes that succeeded and met their frame floor."""
-    frames: int = 0
+    frames: int | None = None
     """Frames proven whole, of the best attempts."""
-    requeues: int = 0
+    requeues: int | None = None
     """Attempts beyond the first, over all scenes."""
     driven: bool = False
     """A process drives it now."""
@@ -50,7 +50,9 @@ class RunEntry(Struct, frozen=True, kw_only=True):
         """Whether every scene of it succeeded and met its floor, and nothing else was wrong."""
         if self.exit_code is not None:
             return self.exit_code == 0
-        return not self.driven and not self.journalled and self.planned is not None and 0 < self.planned <= self.well
+        if self.driven or self.journalled or self.planned is None or self.well is None:
+            return False
+        return 0 < self.planned <= self.well
 
     @property
     def open(self) -> bool:

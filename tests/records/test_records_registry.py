@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from comfytui.cli.past_runs import row
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.catalog import RunEntry
@@ -101,6 +102,20 @@ def test_a_torn_journal_is_read_as_far_as_it_goes(ended: Callable[[str], RunDir]
     entry = read_entry(run)
     assert entry.word == "cut short"
     assert entry.planned == 2
+
+
+def test_what_no_record_tells_is_not_told_as_nothing(ended: Callable[[str], RunDir], runs: Path) -> None:
+    run = ended("20260301-102000")
+    run.journal.write_bytes(b"nothing of it is left\n")
+    entry = read_entry(run)
+    assert (entry.planned, entry.well, entry.frames, entry.requeues) == (None, None, None, None)
+    assert row(entry)[3:6] == ("-/-", "-", "-")
+    run.journal.unlink()
+    run.metadata.write_bytes(
+        b'{"Scenes": [{"FrameCount": 3, "Success": true, "MeetsFrameFloor": true}, {"Success": true}]}'
+    )
+    entry = read_entry(run)
+    assert (entry.planned, entry.well, entry.frames, entry.requeues) == (2, 1, None, None)
 
 
 def test_a_run_that_never_began_says_so(runs: Path) -> None:

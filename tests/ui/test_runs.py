@@ -65,7 +65,7 @@ def entry(number: int, **more: object) -> RunEntry:
     fields: dict[str, object] = {
         "run_id": f"{opened:%Y%m%d-%H%M%S}", "path": "/runs", "story": "the-lighthouse", "logline": "A keeper waits.",
         "opened_at": opened, "ended_at": opened + timedelta(seconds=200 + number), "outcome": "finished",
-        "exit_code": 0, "planned": 5, "well": 5, "frames": 125,
+        "exit_code": 0, "planned": 5, "well": 5, "frames": 125, "requeues": 0,
     }  # fmt: skip
     return RunEntry(**{**fields, **more})  # type: ignore[arg-type]
 
@@ -76,7 +76,16 @@ MANY = [
     entry(2, exit_code=1, well=4, frames=111, requeues=3),
     entry(3, outcome="interrupted", exit_code=130, well=1, frames=25),
     entry(4, outcome=None, exit_code=None, ended_at=None, well=0, frames=0),
-    entry(5, outcome=None, exit_code=None, planned=None, problem="the journal cannot be read: Permission denied"),
+    entry(
+        5,
+        outcome=None,
+        exit_code=None,
+        planned=None,
+        well=None,
+        frames=None,
+        requeues=None,
+        problem="the journal cannot be read: Permission denied",
+    ),
     *(entry(number) for number in range(6, 5000)),
 ]
 HOSTILE = [

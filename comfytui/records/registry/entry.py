@@ -3,6 +3,7 @@
 A run that came to its end is read from its metadata and the last lines of its journal; one that did not is folded.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -53,9 +54,7 @@ def read_contributions(run: RunDir) -> list[Contribution]:
 
 
 def _recorded(run: RunDir, metadata: Fields, ending: Envelope | None) -> RunEntry:
-    scenes = [(each.flag("Success") is True and each.flag("MeetsFrameFloor") is True,
-               each.whole("FrameCount") or 0, each.whole("AttemptsRun") or 0)
-              for each in metadata.children("Scenes")]  # fmt: skip
+    scenes = list(metadata.children("Scenes"))
     story, ended = metadata.child("Story"), ending.event if ending is not None else None
     planned = story.whole("SceneCount")
     return RunEntry(
@@ -68,9 +67,9 @@ def _recorded(run: RunDir, metadata: Fields, ending: Envelope | None) -> RunEntr
         outcome=ended.outcome if isinstance(ended, e.RunEnded) else None,
         exit_code=ended.exit_code if isinstance(ended, e.RunEnded) else None,
         planned=planned if planned is not None else len(scenes) or None,
-        well=sum(well for well, _, _ in scenes),
-        frames=sum(frames for _, frames, _ in scenes),
-        requeues=sum(max(0, attempts - 1) for _, _, attempts in scenes),
+        well=sum(each.flag("Success") is True and each.flag("MeetsFrameFloor") is True for each in scenes),
+        frames=_total(each.whole("FrameCount") for each in scenes),
+        requeues=_total(None if (tries := each.whole("AttemptsRun")) is None else max(0, tries - 1) for each in scenes),
         journalled=ending is not None,
     )
 
@@ -91,6 +90,13 @@ def _folded(run: RunDir, state: State, told: Run) -> RunEntry:
         frames=sum(attempt.proven for attempt in kept if attempt is not None),
         requeues=sum(max(0, len(scene.attempts) - 1) for scene in state.scenes),
     )
+
+
+def _total(told: Iterable[int | None]) -> int | None:
+    """Return the sum of ``told``; ``None`` where one of them is not."""
+    figures = list(told)
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if len(known) == len(figures) else None
 
 
 def _opened_at(path: Path) -> datetime | None:

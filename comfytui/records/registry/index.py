@@ -23,7 +23,7 @@ from comfytui.records.registry.entry import read_entry
 from comfytui.records.rundir import RunDir, run_names
 
 NAME = ".runs-index"
-VERSION = 1
+VERSION = 2
 LARGEST = 256 * 1024 * 1024
 """Bytes of an index that is read: more than any that we write."""
 

@@ -122,19 +122,19 @@ def head_line(width: int) -> Line:
 
 def row(entry: RunEntry, width: int) -> Line:
     """Return ``entry`` as a line: id, how it stands, scenes well of all, frames, duration, requeues, story."""
-    planned = "?" if entry.planned is None else f"{entry.planned:,}"
+    figures = (entry.well, entry.planned, entry.frames, entry.requeues)
+    well, planned, frames, requeues = ("?" if figure is None else f"{figure:,}" for figure in figures)
     took = "" if entry.seconds is None else duration(entry.seconds)
     role: Role = "accent" if entry.driven else "good" if entry.went_well else "warn" if entry.open else "bad"
     spans: Line = (
         (f"{left(entry.run_id, ID)}  ", "text"),
         (f"{left(entry.word, WORD)}  ", role),
-        (f"{right(f'{entry.well:,}/{planned}', _scenes(width))}  {right(f'{entry.frames:,}', FRAMES)}  ", "text"),
+        (f"{right(f'{well}/{planned}', _scenes(width))}  {right(frames, FRAMES)}  ", "text"),
         (right(took, TOOK), "dim"),
     )
     if width < WITH_STORY:
         return spans
     story = safe(entry.problem or ": ".join(filter(None, (entry.story, entry.logline))))
-    requeues = f"{entry.requeues:,}"
     return (
         *spans,
         (f"  {right(requeues, _requeues(width))}  ", "warn" if entry.requeues else "dim"),
