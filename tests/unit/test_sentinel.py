@@ -15,7 +15,7 @@ from comfytui.engine.frames import sentinel as sentinels
 from comfytui.engine.frames.sentinel import Sentinel, Word
 from comfytui.sources.frames import draft
 from comfytui.sources.frames.markers import find_marker
-from comfytui.sources.frames.tracker import prefix_of
+from comfytui.sources.frames.naming import prefix_of
 from tests.unit.test_marker_node import PNG
 
 REST = 10.0

@@ -28,7 +28,7 @@ from comfytui.records.faults import writing
 from comfytui.sources.comfy.wire import OutputFile
 from comfytui.sources.frames.collect import Accept, Uncollected
 from comfytui.sources.frames.folder import FrameSeen
-from comfytui.sources.frames.tracker import belongs
+from comfytui.sources.frames.naming import belongs
 from comfytui.untrusted import plain
 
 AT_REST = 0.12

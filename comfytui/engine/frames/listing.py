@@ -16,7 +16,7 @@ import anyio
 from anyio import to_thread
 
 from comfytui.clock import Clock
-from comfytui.sources.frames.tracker import belongs
+from comfytui.sources.frames.naming import belongs
 
 SMALL = 1000
 """Names up to which a folder is listed whenever somebody asks: that takes about half a millisecond."""

@@ -19,7 +19,7 @@ from comfytui.errors import Failure
 from comfytui.records.faults import why
 from comfytui.sources.frames.folder import Stamp, stamp
 from comfytui.sources.frames.markers import Marker, whose_marker, withdraw_marker, write_marker
-from comfytui.sources.frames.tracker import counter, prefix_of, sequence
+from comfytui.sources.frames.naming import counter, prefix_of, sequence
 from comfytui.sources.frames.verify import prove
 from comfytui.untrusted import plain
 
