@@ -41,6 +41,7 @@ class Herald:
         self._hub, self._post, self._kinds, self._clock = hub, post, kinds, clock
         self._waiting: deque[bytes] = deque(maxlen=PENDING)
         self._arrived = anyio.Event()
+        self._working = anyio.CancelScope()
         self._ending = False
         self._ended = anyio.Event()
         self._warned = False
@@ -49,15 +50,16 @@ class Herald:
         hub.record_with(self._take)
 
     async def work(self) -> None:
-        """Tell what there is to tell, until :meth:`finish`."""
-        while True:
-            while self._waiting:
-                await self._tell(self._waiting.popleft())
-            if self._ending:
-                self._ended.set()
-                return
-            self._arrived = anyio.Event()
-            await self._arrived.wait()
+        """Tell what there is to tell, until :meth:`finish` returns."""
+        with self._working:
+            while True:
+                while self._waiting:
+                    await self._tell(self._waiting.popleft())
+                if self._ending:
+                    self._ended.set()
+                    return
+                self._arrived = anyio.Event()
+                await self._arrived.wait()
 
     async def finish(self) -> None:
         """Let the last news be told, for five seconds at most; to be called once the run is over."""
@@ -65,6 +67,7 @@ class Herald:
         self._arrived.set()
         with anyio.move_on_after(LAST_WORDS) as waiting:
             await self._ended.wait()
+        self._working.cancel()
         if waiting.cancelled_caught and self.failure is None:
             self.failure = Failure("notify.webhook", why=f"it did not take the last news within {LAST_WORDS:g} s")
 

@@ -41,14 +41,18 @@ class Hook:
 async def heralded(hook: Hook, kinds: Sequence[NewsKind] = NEWS_KINDS) -> AsyncIterator[tuple[Hub, Herald]]:
     hub = Hub("20261123-010000", LoopClock(), Unrecorded())
     herald = Herald(hub, hook.post, kinds, LoopClock())
-    hub.publish(
-        e.RunOpened(run_id=hub.run_id, run_dir="/runs/x", story=e.StoryBrief(id="story"), scenes=(brief(1), brief(2)),
-                    workflow="smoke", server="http://box", policy=QueuePolicy(), version="test")
-    )  # fmt: skip
+    opened(hub)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(herald.work)
         yield hub, herald
         tasks.cancel_scope.cancel()
+
+
+def opened(hub: Hub) -> None:
+    hub.publish(
+        e.RunOpened(run_id=hub.run_id, run_dir="/runs/x", story=e.StoryBrief(id="story"), scenes=(brief(1), brief(2)),
+                    workflow="smoke", server="http://box", policy=QueuePolicy(), version="test")
+    )  # fmt: skip
 
 
 def failed(number: int = 1) -> e.SceneEnded:
@@ -140,6 +144,20 @@ async def test_a_webhook_that_hangs_slows_nobody_and_keeps_only_so_much() -> Non
     assert herald.failure is not None
     assert "did not take the last news within 5 s" in herald.failure.what
     assert notes(hub) == [], "after its end nothing is added to the record of a run"
+
+
+async def test_a_webhook_that_hangs_does_not_hold_the_runner_after_the_last_words() -> None:
+    hub = Hub("20261123-010000", LoopClock(), Unrecorded())
+    herald = Herald(hub, Hook(...).post, NEWS_KINDS, LoopClock())
+    opened(hub)
+    begun = anyio.current_time()
+    with anyio.fail_after(3600):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(herald.work)
+            hub.publish(failed())
+            ended(hub)
+            await herald.finish()
+    assert anyio.current_time() - begun == LAST_WORDS
 
 
 async def test_last_news_that_are_refused_are_told_outside_the_journal() -> None:
