@@ -28,6 +28,7 @@ class Checks:
 
     def __init__(self, hub: Hub, run_dir: RunDir, suites: tuple[SuitePlan, ...], clock: Clock) -> None:
         self._hub, self._run_dir, self._suites, self._clock = hub, run_dir, suites, clock
+        self._env = {"COMFYTUI_RUN_ID": run_dir.run_id, "COMFYTUI_RUN_DIR": str(run_dir.path)}
         self._scope: anyio.CancelScope | None = None
         self._stopped = False
 
@@ -56,7 +57,7 @@ class Checks:
             self._hub.publish(e.RunNoted(level="warning", text=told))
             return
         recorded = ProcessIdentity(pid=left.pid, created=left.created, executable=left.executable)
-        if (said := await end_left_over(recorded, self._clock)) is not None:
+        if (said := await end_left_over(recorded, self._env, self._clock)) is not None:
             self._hub.publish(e.RunNoted(level="warning", text=f"A check suite: {said}"))
 
     async def _run(self, suite: SuitePlan) -> None:
@@ -85,7 +86,7 @@ class Checks:
             end = await run_command(
                 suite.command,
                 cwd=Path(suite.cwd),
-                env={"COMFYTUI_RUN_ID": self._run_dir.run_id, "COMFYTUI_RUN_DIR": str(self._run_dir.path)},
+                env=self._env,
                 log=log,
                 timeout=suite.timeout,
                 clock=self._clock,

@@ -277,9 +277,19 @@ async def test_a_run_that_is_taken_up_again_is_checked_again(stage: Stage, monke
 
 # --- a runner that was killed --------------------------------------------------------------------------------------
 
+ADDED = {"COMFYTUI_RUN_ID": "20261123-010000", "COMFYTUI_RUN_DIR": "/runs/20261123-010000"}
 
-def left_by_a_runner(script: str, folder: Path) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", script], cwd=folder, start_new_session=True)
+
+def left_by_a_runner(script: str, folder: Path, **env: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", script]
+    return subprocess.Popen(command, cwd=folder, env={**os.environ, **env}, start_new_session=True)
+
+
+async def forked(folder: Path) -> int:
+    """Return the id of the process that a script started, once it has written it down."""
+    await until((folder / "child").exists)
+    await until((folder / "child").read_text)
+    return int((folder / "child").read_text())
 
 
 @posix_only
@@ -288,16 +298,18 @@ async def test_what_a_killed_runner_left_of_a_suite_is_ended(
     leader_lives: bool, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = FORKING.format(options="") + ("import time; time.sleep(600)" if leader_lives else "")
-    left = left_by_a_runner(script, stage.output)
-    known = identity_of(left.pid)
-    assert known is not None
-    await until((stage.output / "child").exists)
-    await until((stage.output / "child").read_text)
-    if not leader_lives:
-        left.wait()
     with checked_by(stage, monkeypatch, "print('x')"):
         async with stage.simulator(speed=Speed.named("instant")) as simulator:
             with stage.open(simulator) as runner:
+                run = runner.run_dir
+                left = left_by_a_runner(
+                    script, stage.output, COMFYTUI_RUN_ID=run.run_id, COMFYTUI_RUN_DIR=str(run.path)
+                )
+                known = identity_of(left.pid)
+                assert known is not None
+                await forked(stage.output)
+                if not leader_lives:
+                    left.wait()
                 runner._open()
                 host = this_process().host
                 runner.hub.publish(
@@ -309,8 +321,7 @@ async def test_what_a_killed_runner_left_of_a_suite_is_ended(
                 assert await runner.drive() == 0
     assert gone(int((stage.output / "child").read_text()))
     assert left.poll() is not None
-    run = runner.hub.state.run
-    assert run is not None and run.suite is None
+    assert runner.hub.state.run is not None and runner.hub.state.run.suite is None
     said = [note.text for note in runner.hub.state.notes if "left by a runner that died" in note.text]
     assert len(said) == 1
     assert findings(runner.run_dir) == []
@@ -319,7 +330,25 @@ async def test_what_a_killed_runner_left_of_a_suite_is_ended(
 async def test_a_stranger_of_the_same_id_is_left_alone() -> None:
     us = identity_of(os.getpid())
     assert us is not None
-    assert await end_left_over(replace(us, created=us.created - 100), system_clock()) is None
-    assert await end_left_over(replace(us, executable="/bin/other"), system_clock()) == (
+    assert await end_left_over(replace(us, created=us.created - 100), ADDED, system_clock()) is None
+    assert await end_left_over(replace(us, executable="/bin/other"), ADDED, system_clock()) == (
         f"process {os.getpid()} runs another program, and is left alone"
     )
+
+
+@posix_only
+async def test_whom_a_stranger_of_the_same_id_left_behind_is_left_alone(bench: Bench) -> None:
+    """The id was given to another once nobody of the suite lived; that one has ended too, but not what it started."""
+    stranger = left_by_a_runner(FORKING.format(options=""), bench.folder)
+    known = identity_of(stranger.pid)
+    assert known is not None
+    child = await forked(bench.folder)
+    try:
+        stranger.wait()
+        assert await end_left_over(known, ADDED, system_clock()) == (
+            f"what runs in the group of process {stranger.pid}, which has ended, is not proven to be left by it, "
+            "and is left alone"
+        )
+        assert not gone(child)
+    finally:
+        psutil.Process(child).kill()
