@@ -15,14 +15,13 @@ from msgspec import structs
 
 from comfytui.cli.faces import chosen_face, prepare_dashboard
 from comfytui.cli.planning import planned
-from comfytui.cli.replaying import recorded_as
 from comfytui.clock import system_clock
 from comfytui.errors import Failure
 from comfytui.model.events import SceneBrief, StoryBrief
 from comfytui.model.fold import fold_all
 from comfytui.model.plan import RunPlan
 from comfytui.model.state import State
-from comfytui.records.recorded import Recorded, keyframe_in
+from comfytui.records.recorded import Recorded, keyframe_in, recorded_as
 from comfytui.records.rundir import RunDir, create_run, write_plan
 from comfytui.settings.merged import Settings, load
 from comfytui.settings.secrets import headers_of

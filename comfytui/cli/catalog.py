@@ -43,8 +43,8 @@ class PastRuns:
 
     def open(self, run_id: str) -> Feed:
         """Return the record of a run as a feed. Raises ``Failure`` ``run.not_found``, ``journal.unreadable``."""
-        from comfytui.cli.replaying import recorded_as
         from comfytui.link.replay import ReplayFeed
+        from comfytui.records.recorded import recorded_as
 
         return ReplayFeed(recorded_as(run_id, self._runs_dir))
 

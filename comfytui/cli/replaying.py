@@ -9,11 +9,9 @@ from typing import Any
 from comfytui.cli.faces import chosen_face, formatter_for, prepare_dashboard, show
 from comfytui.clock import system_clock
 from comfytui.engine.planner import checked, fulfilled
-from comfytui.errors import Failure
 from comfytui.link.replay import ReplayFeed
 from comfytui.model.state import State
-from comfytui.records.recorded import Recorded, RecordedArchive, RecordedFolder
-from comfytui.records.rundir import RunDir, find_run
+from comfytui.records.recorded import recorded_as
 from comfytui.settings.merged import load
 
 
@@ -48,23 +46,3 @@ def _packed_code(state: State, told: int) -> int:
     if run is None or run.exit_code is not None or run.settled_at is None or run.validated is None:
         return told if run is not None else 1
     return 0 if run.validated and fulfilled(state) and checked(state) else 1
-
-
-def recorded_as(name: str | None, runs_dir: Path) -> Recorded:
-    """Return the record called ``name``: an id, a folder, a zip, the id of a run of which only that is left, or the
-    latest.
-
-    Raises ``Failure`` ``run.not_found``, ``archive.unreadable``, and ``journal.unreadable`` for one without a journal.
-    """
-    if name is not None and os.path.isfile(name):  # noqa: PTH113  (it raises for no name)
-        return RecordedArchive(Path(name))
-    try:
-        run = find_run(runs_dir, name)
-    except Failure:
-        archive = RunDir(runs_dir.absolute() / Path(name or "").name).archive
-        if name is None or not os.path.isfile(archive):  # noqa: PTH113  (as above)
-            raise
-        return RecordedArchive(archive)
-    if not run.journal.is_file():
-        raise Failure("journal.unreadable", file=str(run.journal), why="there is none: another program made this run")
-    return RecordedFolder(run)

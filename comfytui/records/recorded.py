@@ -5,6 +5,7 @@ An archive may come from anybody. It is read in place and never unpacked: its en
 is read, whatever size it claims.
 """
 
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from comfytui.model.envelope import Envelope
 from comfytui.model.plan import RunPlan
 from comfytui.records.faults import why
 from comfytui.records.journal import JournalReading
-from comfytui.records.rundir import RunDir, is_run_id, picture_suffix, read_plan
+from comfytui.records.rundir import RunDir, find_run, is_run_id, picture_suffix, read_plan
 
 LARGEST_FILE = 256 * 1024 * 1024
 """Bytes of one file (a plan, a keyframe) that are read."""
@@ -169,6 +170,26 @@ class _PackedJournal(JournalReading):
             if content is None:
                 raise Failure("archive.unreadable", file=str(self.path), why="it holds no events.jsonl")
             yield from self._envelopes(_Counted(content, self._archive))
+
+
+def recorded_as(name: str | None, runs_dir: Path) -> Recorded:
+    """Return the record called ``name``: an id, a folder, a zip, the id of a run of which only that is left, or the
+    latest.
+
+    Raises ``Failure`` ``run.not_found``, ``archive.unreadable``, and ``journal.unreadable`` for one without a journal.
+    """
+    if name is not None and os.path.isfile(name):  # noqa: PTH113  (it raises for no name)
+        return RecordedArchive(Path(name))
+    try:
+        run = find_run(runs_dir, name)
+    except Failure:
+        archive = RunDir(runs_dir.absolute() / Path(name or "").name).archive
+        if name is None or not os.path.isfile(archive):  # noqa: PTH113  (as above)
+            raise
+        return RecordedArchive(archive)
+    if not run.journal.is_file():
+        raise Failure("journal.unreadable", file=str(run.journal), why="there is none: another program made this run")
+    return RecordedFolder(run)
 
 
 def keyframe_in(record: Recorded, original: str, folder: str) -> bytes | None:

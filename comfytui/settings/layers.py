@@ -11,21 +11,18 @@ from msgspec import Struct, field
 
 from comfytui.errors import Failure
 from comfytui.settings.keyed_table import content_of
+from comfytui.settings.secrets import about_secret
 from comfytui.settings.table import (
     BY_KEY,
     CONFIG_VARIABLE,
     DEFAULT_SERVER,
     FILE_NAME,
-    HEADERS_VARIABLE,
     SETTINGS,
     TABLES,
-    TOKEN_VARIABLE,
     Setting,
 )
 from comfytui.settings.values import Unusable, read, shown
 from comfytui.untrusted import plain
-
-_SECRETS = ("token", "api_key", "apikey", "password", "headers", "header", "authorization", "auth", "secret")
 
 
 class Layer(Struct, frozen=True):
@@ -174,13 +171,6 @@ def _keymap(table: Mapping[str, object], path: Path) -> dict[str, str]:
         if not isinstance(keys, str):
             raise Failure("config.value", place=_at(f"keymap.{action}", path), why=f"{shown(keys)} is not text")
     return {action: str(keys) for action, keys in table.items()}
-
-
-def about_secret(key: str) -> str:
-    """Return what is to be said of a ``key`` that names a secret; empty when it does not."""
-    if key.rpartition(".")[2].lower().replace("-", "_") not in _SECRETS:
-        return ""
-    return f"secrets are not kept in files; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} in the environment"
 
 
 def _unknown(key: str) -> str:

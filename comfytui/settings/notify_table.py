@@ -1,6 +1,5 @@
 """The table ``[notify]`` of ``comfytui.toml``: what calls a person who is not looking, and for what."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from comfytui.concealed import Concealed
 from comfytui.errors import Failure
 from comfytui.settings.keyed_table import content_of
 from comfytui.settings.table import NOTIFY_KEYS, WEBHOOK_VARIABLE
-from comfytui.settings.values import Unusable, shown
+from comfytui.settings.values import Unusable, near, shown
 from comfytui.untrusted import plain
 
 if TYPE_CHECKING:
@@ -72,8 +71,7 @@ def _read(key: str, value: object) -> Any:
             return _events(value)
         case "webhook":
             return _webhook(value)
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), NOTIFY_KEYS, n=1, cutoff=0.6)
-    raise Unusable("there is no such setting" + (f"; did you mean `{near[0]}`?" if near else ""))
+    raise Unusable(f"there is no such setting{near(key, NOTIFY_KEYS)}")
 
 
 def _events(value: object) -> "tuple[NewsKind, ...]":

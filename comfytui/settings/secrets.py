@@ -6,6 +6,15 @@ from collections.abc import Mapping
 from comfytui.errors import Failure
 from comfytui.settings.table import HEADERS_VARIABLE, TOKEN_VARIABLE
 
+_SECRETS = ("token", "api_key", "apikey", "password", "headers", "header", "authorization", "auth", "secret")
+
+
+def about_secret(key: str) -> str:
+    """Return what is to be said of a ``key`` that names a secret; empty when it does not."""
+    if key.rpartition(".")[2].lower().replace("-", "_") not in _SECRETS:
+        return ""
+    return f"secrets are not kept in files; set {TOKEN_VARIABLE} or {HEADERS_VARIABLE} in the environment"
+
 
 def token_of(environ: Mapping[str, str]) -> str | None:
     """Return the bearer token, ``None`` without one."""

@@ -7,6 +7,7 @@ from msgspec import field
 
 from comfytui.concealed import Concealed
 from comfytui.settings.keyed_table import KeyedTable, content_of
+from comfytui.settings.secrets import about_secret
 from comfytui.settings.table import SERVER_KEYS, SIMULATOR
 from comfytui.settings.values import command_of, folder_path, seconds_of, server_address, shown, text_of
 
@@ -31,8 +32,6 @@ def read_server_table(entries: Mapping[str, object], file: Path) -> tuple[str | 
     Paths are relative to the folder of ``file``. Raises ``Failure`` ``config.value`` that names file and key, and never
     a value of ``env``.
     """
-    from comfytui.settings.layers import about_secret
-
     table = KeyedTable(entries, "server", file)
     for key in entries:
         if why := about_secret(key):

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
@@ -11,7 +10,7 @@ from comfytui.errors import Failure
 from comfytui.settings.keyed_table import KeyedTable, content_of, tables_of
 from comfytui.settings.server_table import ServerStart, env_in, read_start
 from comfytui.settings.table import SERVERS_KEYS, SIMULATOR
-from comfytui.settings.values import MAXIMUM, Unusable, folder_path, number_of, server_address, shown, text_of
+from comfytui.settings.values import MAXIMUM, Unusable, folder_path, number_of, place_of, server_address, shown, text_of
 from comfytui.untrusted import plain
 
 LONGEST_NAME = 40
@@ -70,16 +69,6 @@ def chosen(addresses: Sequence[str], known: Sequence[ServerEntry]) -> tuple[Serv
         names = {one.name for one in entries} | {one.name for one in known}
         entries.append(entry if entry.name else structs.replace(entry, name=_fresh_name(address, names)))
     return tuple(entries)
-
-
-def distinct(addresses: Sequence[str]) -> None:
-    """Return when no server is in ``addresses`` twice; any number of simulators may be. Raises :class:`Unusable`."""
-    seen: set[tuple[str, int | None, str]] = set()
-    for address in addresses:
-        if address != SIMULATOR and (place := _place(address)) in seen:
-            raise Unusable(f"{address} is given twice; a server gets its share of the scenes once")
-        elif address != SIMULATOR:
-            seen.add(place)
 
 
 def headers_in(file: Path, url: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -184,17 +173,9 @@ def _same(entry: ServerEntry, others: Sequence[ServerEntry]) -> tuple[str, str] 
     for other in others:
         if entry.name and entry.name == other.name:
             return "name", entry.name
-        if entry.url != SIMULATOR and _place(entry.url) == _place(other.url):
+        if entry.url != SIMULATOR and place_of(entry.url) == place_of(other.url):
             return "url", entry.url
     return None
-
-
-def _place(url: str) -> tuple[str, int | None, str]:
-    """Return what two addresses of one server have in common."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return ("127.0.0.1" if host in ("localhost", "::1") else host), port, parts.path
 
 
 def _fresh_name(address: str, taken: set[str]) -> str:

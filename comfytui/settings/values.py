@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -162,14 +162,30 @@ def server_address(text: str) -> str:
 
 def _servers(value: object) -> str | tuple[str, ...]:
     """Return one address, or all of several: of a sequence, or of words with spaces between them."""
-    from comfytui.settings.servers_table import distinct
-
     texts = list(value) if isinstance(value, list | tuple) else text_of(value).split()
     if not texts:
         raise Unusable("it is empty")
     addresses = tuple(server_address(text_of(text)) for text in texts)
-    distinct(addresses)
+    _hold_distinct(addresses)
     return addresses if len(addresses) > 1 else addresses[0]
+
+
+def _hold_distinct(addresses: Sequence[str]) -> None:
+    """Return when no server is in ``addresses`` twice; any number of simulators may be. Raises :class:`Unusable`."""
+    seen: set[tuple[str, int | None, str]] = set()
+    for address in addresses:
+        if address != SIMULATOR and (place := place_of(address)) in seen:
+            raise Unusable(f"{address} is given twice; a server gets its share of the scenes once")
+        elif address != SIMULATOR:
+            seen.add(place)
+
+
+def place_of(url: str) -> tuple[str, int | None, str]:
+    """Return what two addresses of one server have in common."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return ("127.0.0.1" if host in ("localhost", "::1") else host), port, parts.path
 
 
 def web_address(text: str) -> str:
