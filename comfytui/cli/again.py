@@ -21,6 +21,7 @@ from comfytui.model.events import SceneBrief, StoryBrief
 from comfytui.model.fold import fold_all
 from comfytui.model.plan import RunPlan
 from comfytui.model.state import State
+from comfytui.model.workflow import loaded_again
 from comfytui.records.recorded import Recorded, keyframe_in, recorded_as
 from comfytui.records.rundir import RunDir, create_run, write_plan
 from comfytui.settings.merged import Settings, load
@@ -32,7 +33,7 @@ def run_again(name: str, flags: Mapping[str, Any]) -> int:
     """Render the run called ``name`` (an id, a folder, a zip) once more, and return the exit code of the new run.
 
     Raises ``Failure`` before anything is sent or made: ``run.not_found``, ``run.plan``, ``archive.unreadable``,
-    ``journal.unreadable``, ``story.keyframe_missing``.
+    ``journal.unreadable``, ``story.keyframe_missing``, and those of a workflow that no server could run.
     """
     from comfytui.cli.rendering import in_dashboard, in_lines
 
@@ -58,9 +59,10 @@ def run_again(name: str, flags: Mapping[str, Any]) -> int:
 
 
 def checked(plan: RunPlan, place: Path) -> RunPlan:
-    """Return ``plan`` as it may be used: its texts plain, and each scene with a folder of its own.
+    """Return ``plan`` as it may be used: its texts plain, each scene with a folder of its own, its workflow proven.
 
-    A plan in an archive may come from anybody. Raises ``Failure`` ``run.plan``.
+    A plan in an archive may come from anybody. Raises ``Failure`` ``run.plan``, and what a workflow given by
+    ``--workflow`` is refused with.
     """
     folders = [scene.folder for scene in plan.scenes]
     odd = [folder for folder in folders if file_name(folder) != folder]
@@ -82,6 +84,7 @@ def checked(plan: RunPlan, place: Path) -> RunPlan:
             warnings=tuple(map(plain, story.warnings)),
         ),
         scenes=tuple(_plain(scene) for scene in plan.scenes),
+        workflow=loaded_again(plan.workflow, f"in {place}"),
     )
 
 

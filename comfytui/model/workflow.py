@@ -13,7 +13,7 @@ import msgspec
 
 from comfytui.errors import Failure
 from comfytui.model import document, placeholders
-from comfytui.model.bindings import Bindings, Slot, settle
+from comfytui.model.bindings import KINDS, Bindings, Slot, settle
 from comfytui.model.graph import Graph, Node, Place, checked_graph, outputs, title
 from comfytui.model.ranges import fit_frames, fit_seed
 from comfytui.model.story import Story
@@ -108,6 +108,24 @@ def decode_workflow(data: bytes, name: str, file: str, bindings: Mapping[str, ob
         node_titles={key: title(graph, key) for key in graph},
         outputs=outputs(graph),
         warnings=(*_unreached(bound), *doubts, *_oddities(graph)),
+    )
+
+
+def loaded_again(recorded: Workflow, file: str) -> Workflow:
+    """Return a ``recorded`` workflow, which may come from anybody, as :func:`load_workflow` would from its graph.
+
+    ``file`` is what holds the record. A value enters where it did, or where its placeholders stand. Raises what
+    :func:`load_workflow` does about the content; pure.
+    """
+    slots = {kind: getattr(recorded.bindings, kind) for kind in KINDS}
+    table = {
+        kind: [f"{slot.node}.{slot.input}" for slot in own]
+        for kind, own in slots.items()
+        if not any(slot.placeholder for slot in own)
+    }
+    again = decode_workflow(msgspec.json.encode(recorded.graph), recorded.name, file, table)
+    return msgspec.structs.replace(
+        again, file=plain(recorded.file), warnings=tuple(plain(warning) for warning in recorded.warnings)
     )
 
 

@@ -9,8 +9,10 @@ from msgspec import structs
 from comfytui.cli.again import checked, keyframes_of, plan_again
 from comfytui.cli.planning import make_plan, order_sample
 from comfytui.errors import Failure
+from comfytui.model.bindings import Bindings, Slot
 from comfytui.model.fold import fold_all
 from comfytui.model.plan import RunPlan
+from comfytui.model.workflow import BUNDLED, load_workflow
 from comfytui.records.rundir import RunDir, write_plan
 from comfytui.settings.merged import DEMO, load
 from tests.records.scripted import T0, Script, brief
@@ -59,6 +61,55 @@ def test_texts_become_plain_and_what_would_start_something_stays_behind() -> Non
     evil = structs.replace(plan, server=structs.replace(plan.server, command=("rm",)))
     again = plan_again(evil, fold_all([]), SETTINGS, mark="", **NAMES)
     assert again.server.command == ()
+
+
+def deep(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+SAVE = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["1", 0]}}
+EMPTY = {"class_type": "EmptyImage", "inputs": {"width": 64, "color": 0}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"graph": {}}, "workflow.shape"),
+        ({"graph": {"1": {"class_type": "SaveImage"}}}, "workflow.shape"),
+        ({"graph": {"1": {"inputs": {}}}}, "workflow.shape"),
+        ({"graph": {"2": SAVE}}, "workflow.shape"),
+        ({"graph": {"1": {"class_type": "Odd", "inputs": {"a": ["1", 0]}}, "2": SAVE}}, "workflow.shape"),
+        ({"graph": {"1": {**EMPTY, "inputs": {"odd": deep(300)}}, "2": SAVE}}, "workflow.syntax"),
+        ({"bindings": Bindings(seed=(Slot("9", "seed"),))}, "workflow.binding"),
+        ({"bindings": Bindings(seed=(Slot("1", "nothing"),))}, "workflow.binding"),
+        ({"bindings": Bindings(seed=(Slot("2", "filename_prefix"),))}, "workflow.binding"),
+        ({"bindings": Bindings(positive=(Slot("1", "width"),))}, "workflow.binding"),
+    ],
+)
+def test_a_recorded_workflow_that_no_server_could_run_is_refused_as_one_from_a_file_is(
+    changes: dict[str, Any], code: str
+) -> None:
+    plan = old_plan()
+    workflow = structs.replace(plan.workflow, graph={"1": EMPTY, "2": SAVE}, bindings=Bindings())
+    with pytest.raises(Failure) as caught:
+        checked(structs.replace(plan, workflow=structs.replace(workflow, **changes)), Path("a.zip"))
+    assert caught.value.code == code
+    assert caught.value.what.startswith(("The workflow in a.zip is", "The binding "))
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_workflow_is_what_it_was_and_what_a_record_says_of_it_is_looked_up_in_its_graph(name: str) -> None:
+    plan = structs.replace(old_plan(), workflow=load_workflow(name))
+    assert checked(plan, Path("a.zip")) == plan
+    lies = structs.replace(
+        plan.workflow, name="\x1b[31mred", classes=(), outputs=("9",), node_titles={"9": "\x07"}, warnings=("\x07!",)
+    )
+    told = checked(structs.replace(plan, workflow=lies), Path("a.zip")).workflow
+    assert (told.name, told.warnings) == ("red", ("!",))
+    assert structs.replace(told, name=name, warnings=plan.workflow.warnings) == plan.workflow
 
 
 class Holding:

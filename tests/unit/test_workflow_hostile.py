@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfytui.errors import Failure
-from comfytui.model.workflow import Values, decode_workflow, digest, render
+from comfytui.model.workflow import Values, decode_workflow, digest, loaded_again, render
 
 VALUES = Values(prefix="p", prompt="a", negative="b", keyframe="k.png", seed=2**64 - 1, frame_count=7)
 
@@ -66,6 +66,7 @@ def judge(data: bytes, table: dict[str, Any] | None = None) -> None:
         assert fault.code.startswith("workflow.")
         assert "w.json" in fault.what
         return
+    assert loaded_again(loaded, "w.zip") == loaded, "a record of it is what it was"
     prompt = render(loaded, VALUES)
     assert {key: node["class_type"] for key, node in prompt.items()} == {
         key: node["class_type"] for key, node in loaded.graph.items()
