@@ -17,6 +17,7 @@ from comfytui.cli.heralding import herald_of
 from comfytui.cli.interruptions import interruptions
 from comfytui.cli.mishaps import internal_failure
 from comfytui.clock import Clock, system_clock
+from comfytui.engine.herald import LAST_WORDS
 from comfytui.engine.runner import Runner
 from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
@@ -137,11 +138,10 @@ class Driving:
                 async with link.open(), metrics_served(self._metrics_port, lambda: runner.hub.state) as port:
                     if port is not None:
                         print(f"Metrics: http://{HOST}:{port}/metrics", file=sys.stderr, flush=True)
-                    ended = await runner.drive()
+                    code = await runner.drive()
                     self._driven = True
                 if herald is not None:
-                    await herald.finish()
-            code = ended
+                    await herald.finish(_tell_waiting)
         for failure in (self._runner.paused, herald.failure if herald is not None else None):
             if failure is not None:
                 tell_failure(failure, as_json=False)
@@ -164,7 +164,15 @@ class Driving:
             self._leaving.cancel()
             return
         self._stopping = True
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            print("Stopping the run; interrupt again to leave at once.", file=sys.stderr, flush=True)
+        _say("Stopping the run; interrupt again to leave at once.")
         with contextlib.suppress(Failure):  # a disk that is full ends the run anyhow
             self._runner.command(Stop(id=uuid.uuid4().hex))
+
+
+def _tell_waiting() -> None:
+    _say(f"The webhook has not taken the last news yet: waiting {LAST_WORDS:g} s at most; interrupt to leave at once.")
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(text, file=sys.stderr, flush=True)

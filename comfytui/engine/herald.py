@@ -1,8 +1,9 @@
 """The herald: tells a webhook the news of a run. It listens, and nothing in the run ever waits for it."""
 
 import contextlib
+import math
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ import msgspec
 
 from comfytui.clock import Clock
 from comfytui.engine.hub import Hub
+from comfytui.engine.prompt.signals import wait_for
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
@@ -24,6 +26,8 @@ PENDING = 32
 """News that may wait; the oldest give way, so that a webhook that hangs costs no memory."""
 LAST_WORDS = 5.0
 """Seconds for which a run that is over waits for its last news to be told."""
+UNSAID = 2.0
+"""Seconds of these after which somebody who waits with it is told why."""
 
 
 class Post(Protocol):
@@ -42,7 +46,9 @@ class Herald:
         self._waiting: deque[bytes] = deque(maxlen=PENDING)
         self._arrived = anyio.Event()
         self._working = anyio.CancelScope()
-        self._ending = False
+        self._ending = anyio.Event()
+        self._deadline = math.inf
+        """When (monotonic) the last news are given up."""
         self._ended = anyio.Event()
         self._warned = False
         self.failure: Failure | None = None
@@ -55,17 +61,24 @@ class Herald:
             while True:
                 while self._waiting:
                     await self._tell(self._waiting.popleft())
-                if self._ending:
+                if self._ending.is_set():
                     self._ended.set()
                     return
                 self._arrived = anyio.Event()
                 await self._arrived.wait()
 
-    async def finish(self) -> None:
-        """Let the last news be told, for five seconds at most; to be called once the run is over."""
-        self._ending = True
+    async def finish(self, on_wait: Callable[[], object] = lambda: None) -> None:
+        """Let the last news be told, for five seconds at most; to be called once the run is over.
+
+        ``on_wait`` is called when that takes longer than two seconds.
+        """
+        self._deadline = self._clock.monotonic() + LAST_WORDS
+        self._ending.set()
         self._arrived.set()
         with anyio.move_on_after(LAST_WORDS) as waiting:
+            await wait_for(self._ended, UNSAID, self._clock)
+            if not self._ended.is_set():
+                on_wait()
             await self._ended.wait()
         self._working.cancel()
         if waiting.cancelled_caught and self.failure is None:
@@ -80,7 +93,8 @@ class Herald:
     async def _tell(self, body: bytes) -> None:
         why = ""
         for pause in (0.0, *PAUSES):
-            await self._clock.sleep(pause)
+            if not await self._paused(pause):
+                break
             try:
                 await self._post(body)
                 return
@@ -90,10 +104,19 @@ class Herald:
                     break
         self._warn(Failure("notify.webhook", why=why))
 
+    async def _paused(self, seconds: float) -> bool:
+        """Wait for so long and return ``True``; ``False``, at once, where the last news are given up before that."""
+        until = self._clock.monotonic() + seconds
+        await wait_for(self._ending, seconds, self._clock)
+        if until > self._deadline:
+            return False
+        await self._clock.sleep(max(0.0, until - self._clock.monotonic()))
+        return True
+
     def _warn(self, failure: Failure) -> None:
         """Say once that the webhook is not told: as a fact while the run goes on, else in ``failure``."""
         run = self._hub.state.run
-        if self._ending or run is None or run.settled_at is not None:
+        if self._ending.is_set() or run is None or run.settled_at is not None:
             self.failure = failure
         elif not self._warned:
             note = e.RunNoted(level="warning", text=failure.what, code=failure.code, remedy=failure.remedy)

@@ -1,5 +1,6 @@
 """Driving a run in this process: what goes wrong beside the run does not end it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -55,6 +56,30 @@ def test_a_fault_of_the_lines_does_not_end_the_run(tmp_path: Path, capsys: pytes
     err = capsys.readouterr().err
     assert err.startswith("comfytui met an error of its own: ZeroDivisionError: a fault of the lines.")
     Path(err.rpartition("with the file ")[2].partition(". [")[0]).unlink()
+
+
+def test_who_does_not_wait_for_the_webhook_gets_the_exit_code_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plan = prepared(tmp_path)
+    driving = Driving(run, plan, "run", system_clock(), Credentials())
+
+    class Hanging:
+        failure = None
+
+        async def work(self) -> None:
+            await anyio.sleep_forever()
+
+        async def finish(self, on_wait: Callable[[], object]) -> None:
+            on_wait()
+            driving._interrupted()
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr("comfytui.cli.driving.herald_of", lambda *_: Hanging())
+    assert anyio.run(driving.drive, None, lambda: None) == 0
+    assert capsys.readouterr().err == (
+        "The webhook has not taken the last news yet: waiting 5 s at most; interrupt to leave at once.\n"
+    )
 
 
 def test_a_run_that_another_drives(tmp_path: Path) -> None:

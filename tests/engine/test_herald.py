@@ -7,8 +7,9 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import pytest
 
-from comfytui.engine.herald import LAST_WORDS, PENDING, Herald
+from comfytui.engine.herald import LAST_WORDS, PAUSES, PENDING, UNSAID, Herald
 from comfytui.engine.hub import Hub, Unrecorded
 from comfytui.model import events as e
 from comfytui.model.news import NEWS_KINDS, NewsKind
@@ -169,3 +170,38 @@ async def test_last_news_that_are_refused_are_told_outside_the_journal() -> None
     assert hub.state.seq == last
     assert herald.failure is not None
     assert herald.failure.code == "notify.webhook"
+
+
+async def test_a_dead_webhook_holds_the_end_up_no_longer_than_it_is_tried_and_its_reason_is_told() -> None:
+    hook = Hook(*[Untold("no connection", again=True)] * 30)
+    said: list[float] = []
+    async with heralded(hook) as (hub, herald):
+        ended(hub)
+        begun = anyio.current_time()
+        await herald.finish(lambda: said.append(anyio.current_time()))
+        assert anyio.current_time() - begun == PAUSES[0]
+    assert [at - begun for at in hook.tried_at] == [0.0, PAUSES[0]]
+    assert herald.failure is not None and "no connection" in herald.failure.what
+    assert said == []
+
+
+async def test_whoever_waits_with_a_webhook_that_hangs_is_told_why() -> None:
+    said: list[float] = []
+    async with heralded(Hook(...)) as (hub, herald):
+        ended(hub)
+        begun = anyio.current_time()
+        await herald.finish(lambda: said.append(anyio.current_time()))
+    assert [at - begun for at in said] == [UNSAID]
+
+
+@pytest.mark.parametrize(("over_at", "delivered"), [(2.0, ["scene_failed", "run_finished"]), (0.5, ["run_finished"])])
+async def test_a_pause_is_waited_for_at_the_end_where_a_try_may_still_follow(
+    over_at: float, delivered: list[str]
+) -> None:
+    hook = Hook(*[Untold("no connection", again=True)] * 2)
+    async with heralded(hook) as (hub, herald):
+        hub.publish(failed())
+        await anyio.sleep(over_at)
+        ended(hub)
+        await herald.finish()
+    assert [one["event"] for one in hook.told] == delivered
