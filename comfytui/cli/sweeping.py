@@ -139,7 +139,8 @@ def _in_dashboard(sweep: SweepDir, face: Face, settings: Settings, clock: Clock)
     from comfytui.link.sweep_feed import SweepFeed
 
     process = start_sweeper(sweep, face.metrics_port)
-    left = show(SweepFeed(sweep, clock), clock, face, settings, title=f"comfytui {sweep.sweep_id}", owns_run=True)
+    feed = SweepFeed(sweep, clock, starting=lambda: process.poll() is None)
+    left = show(feed, clock, face, settings, title=f"comfytui {sweep.sweep_id}", owns_run=True)
     if left == "stopped":
         return INTERRUPTED
     code = process.poll()

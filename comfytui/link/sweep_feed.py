@@ -1,6 +1,6 @@
 """A sweep as a feed: its runs one after the other, each as it happens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import anyio.to_thread
 
@@ -23,11 +23,12 @@ START_SECONDS = 30.0
 class SweepFeed:
     """The sweep in ``sweep``, from its newest run on: that run, then those that follow, until the sweep is over.
 
-    Commands go to the run that is shown.
+    Commands go to the run that is shown. ``starting`` tells whether a process that was started to drive the sweep still
+    runs: it takes a moment until it has the sweep in hand.
     """
 
-    def __init__(self, sweep: SweepDir, clock: Clock) -> None:
-        self._sweep, self._clock = sweep, clock
+    def __init__(self, sweep: SweepDir, clock: Clock, starting: Callable[[], bool] = lambda: False) -> None:
+        self._sweep, self._clock, self._starting = sweep, clock, starting
         self._current: RunFeed | None = None
 
     async def items(self) -> AsyncIterator[FeedItem]:
@@ -69,7 +70,7 @@ class SweepFeed:
         return RunFeed(folder.path, self._clock, journal=folder.journal, driven=under_way, linger=False)
 
     def _driven(self) -> bool:
-        return holder_of(self._sweep.locked_as) is not None
+        return holder_of(self._sweep.locked_as) is not None or self._starting()
 
     async def _progress(self) -> SweepProgress:
         return await anyio.to_thread.run_sync(read_progress, self._sweep)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 from msgspec import structs
 
@@ -88,6 +89,29 @@ async def test_a_sweep_whose_process_died_in_a_run_ends_there(sweep: SweepDir) -
     write_progress(sweep, progress(None))
     items = [item async for item in SweepFeed(sweep, LoopClock()).items()]
     assert [item.live for item in items if isinstance(item, FeedChanged)] == [False]
+
+
+async def test_a_sweep_that_is_taken_up_again_is_waited_for_while_its_process_starts(sweep: SweepDir) -> None:
+    """Its process was started a moment ago, and has not told yet that it has the sweep in hand."""
+    recorded(sweep, FIRST, 1)
+    write_progress(sweep, progress(0))
+    items: list[FeedItem] = []
+    starting = True
+
+    async def watch() -> None:
+        async for item in SweepFeed(sweep, LoopClock(), starting=lambda: starting).items():
+            items.append(item)
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            await anyio.sleep(0.5)
+            with RunLock.acquire(sweep.locked_as):
+                recorded(sweep, SECOND, 2)
+                write_progress(sweep, progress(0, 0))
+                await anyio.sleep(5)
+            starting = False
+    assert [item for item in items if isinstance(item, Envelope)] == [*played(FIRST, 1), *played(SECOND, 2)]
 
 
 async def test_a_sweep_that_never_begins_is_given_up(sweep: SweepDir) -> None:
