@@ -6,14 +6,16 @@ sweep for now: it stays open, and whoever goes on with the sweep goes on with th
 
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from msgspec import Struct, structs
 
 from comfytui.clock import Clock
 from comfytui.engine.runner import Reason
+from comfytui.errors import Failure
 from comfytui.model.plan import RunPlan
 from comfytui.model.sweep import SweepPlan, SweepProgress, SweepRun, begun, finished, next_turn, run_plan
-from comfytui.records.faults import writing
+from comfytui.records.faults import why, writing
 from comfytui.records.rundir import RunDir, create_run, read_plan, write_plan
 from comfytui.records.sweepdir import SweepDir, read_progress, write_progress
 
@@ -32,7 +34,7 @@ Drive = Callable[[RunDir, RunPlan, Reason], Awaitable[RunResult]]
 async def drive_sweep(sweep: SweepDir, plan: SweepPlan, clock: Clock, drive: Drive) -> int:
     """Run what is left of ``plan`` and return 0 once it is complete, else the exit code of the run that stays open.
 
-    Raises ``Failure``: ``run.unwritable``, ``run.plan``, and what ``drive`` raises.
+    Raises ``Failure``: ``run.unwritable``, ``run.plan``, ``story.unreadable``, and what ``drive`` raises.
     """
     progress = read_progress(sweep)
     if progress.ended:
@@ -66,8 +68,15 @@ def _prepared(sweep: SweepDir, plan: SweepPlan, run: SweepRun, clock: Clock) -> 
         folder.path.mkdir(exist_ok=True)
     its_plan = run_plan(plan, run, clock.now(), os.urandom(4).hex())
     story = plan.template.story.file
-    write_plan(folder, its_plan, sweep.story_file(story).read_bytes() if story else None)
+    write_plan(folder, its_plan, _content(sweep.story_file(story)) if story else None)
     return folder, its_plan, "run"
+
+
+def _content(story: Path) -> bytes:
+    try:
+        return story.read_bytes()
+    except OSError as fault:
+        raise Failure("story.unreadable", file=str(story), why=why(fault)) from fault
 
 
 def all_well(progress: SweepProgress) -> bool:

@@ -134,3 +134,11 @@ async def test_a_damaged_file_is_named(sweep: SweepDir, name: str) -> None:
         await go_on(sweep, Runs())
     assert caught.value.code == "run.plan"
     assert name in caught.value.what
+
+
+async def test_a_story_that_is_gone_is_told_of_in_words(sweep: SweepDir) -> None:
+    sweep.story_file("story.json").unlink()
+    with pytest.raises(Failure) as caught:
+        await go_on(sweep, Runs())
+    assert caught.value.code == "story.unreadable"
+    assert str(sweep.story_file("story.json")) in caught.value.what
