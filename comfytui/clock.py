@@ -7,7 +7,10 @@ file and read back is equal to itself.
 
 import time
 from datetime import UTC, datetime, tzinfo
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from anyio import Event
 
 
 class Clock(Protocol):
@@ -47,6 +50,22 @@ class SystemClock:
 def system_clock() -> Clock:
     """Return the clock of this machine."""
     return SystemClock()
+
+
+async def wait_for(event: "Event", seconds: float, clock: Clock) -> bool:
+    """Return whether ``event`` came within ``seconds`` of ``clock``."""
+    import anyio
+
+    async with anyio.create_task_group() as tasks:
+
+        async def give_up() -> None:
+            await clock.sleep(seconds)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(give_up)
+        await event.wait()
+        tasks.cancel_scope.cancel()
+    return event.is_set()
 
 
 def to_milliseconds(moment: datetime) -> datetime:

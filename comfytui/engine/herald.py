@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.engine.hub import Hub
-from comfytui.engine.prompt.signals import wait_for
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope

@@ -11,9 +11,8 @@ from typing import Protocol
 import anyio
 import anyio.to_thread
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.engine.mailbox import Mailbox
-from comfytui.engine.prompt.signals import wait_for
 from comfytui.engine.standing import LaneStanding, Standing
 from comfytui.model.envelope import Envelope
 from comfytui.model.events import AnyEvent, Fact, ServerLog, sample_key

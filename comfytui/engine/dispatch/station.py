@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.engine.frames.shelves import Shelf
 from comfytui.engine.hub import HubLike
 from comfytui.engine.pausing import first_failure
-from comfytui.engine.prompt.signals import wait_for
 from comfytui.engine.server.connection import Connection, Line, Means, connected
 from comfytui.engine.server.preflight import check_workflow
 from comfytui.engine.server.watch import pause_before

@@ -13,12 +13,11 @@ import anyio.abc
 from anyio import to_thread
 from msgspec.structs import replace
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.engine.attempt.voice import AttemptVoice
 from comfytui.engine.frames.rest import Rest
 from comfytui.engine.frames.shelves import Brought, Shelf, Stamp, Wanted, on_disk, together, wanted_of
 from comfytui.engine.hub import HubLike
-from comfytui.engine.prompt.signals import wait_for
 from comfytui.engine.prompt.waiting import RESOLUTION
 from comfytui.errors import Failure
 from comfytui.model.events import Frame, FrameProven, FrameRefused, FrameWriting

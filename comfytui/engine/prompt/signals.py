@@ -2,7 +2,7 @@
 
 import anyio
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 
 SUCCESS_SETTLES = 0.6
 """Seconds for which ``executing`` with node null is awaited after ``execution_success``: a full garbage collection may
@@ -79,17 +79,3 @@ class PromptSignals:
     def _ring(self) -> None:
         self._stirred.set()
         self._stirred = anyio.Event()
-
-
-async def wait_for(event: anyio.Event, seconds: float, clock: Clock) -> bool:
-    """Return whether ``event`` came within ``seconds`` of ``clock``."""
-    async with anyio.create_task_group() as tasks:
-
-        async def give_up() -> None:
-            await clock.sleep(seconds)
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(give_up)
-        await event.wait()
-        tasks.cancel_scope.cancel()
-    return event.is_set()

@@ -9,13 +9,12 @@ from pathlib import Path
 import anyio.abc
 from msgspec import Struct
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.engine.attempt.desk import Desk
 from comfytui.engine.frames.shelves import DiskShelf, EitherShelf, HttpShelf, Shelf
 from comfytui.engine.frames.watch import watch_frames
 from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.router import Router
-from comfytui.engine.prompt.signals import wait_for
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
 from comfytui.engine.server.guard import ServerGuard

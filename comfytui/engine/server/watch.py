@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 import anyio
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.router import queue_depth
-from comfytui.engine.prompt.signals import wait_for
 from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.sources.comfy.http import ComfyHttp

@@ -22,9 +22,8 @@ from typing import Final, Self
 import anyio
 from anyio import to_thread
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.errors import Failure
-from comfytui.sources.comfy.deadline import happens
 from comfytui.sources.comfy.server_output import Ready, ServerOutput
 from comfytui.sources.processes.environment import child_environment
 from comfytui.sources.processes.group import group_of, group_options
@@ -164,7 +163,7 @@ class ServerProcess:
     async def _become_ready(self, child: "_Child") -> None:
         """Wait until the server is ready; raises Failure ``server.start_failed``."""
         if self._ready is not None:
-            await happens(child.settled, self._clock, self._timeout)
+            await wait_for(child.settled, self._timeout, self._clock)
             self.url = child.output.address
             if not self.url:
                 code = child.code
@@ -198,7 +197,7 @@ class ServerProcess:
         found = await to_thread.run_sync(identity_of, self.identity.pid)
         if found is not None:
             return mismatch(self.identity, found)
-        if await happens(child.ended, self._clock, LAST_WORDS):  # it was ending at that very moment
+        if await wait_for(child.ended, LAST_WORDS, self._clock):  # it was ending at that very moment
             return None
         return f"process {self.identity.pid} cannot be looked at"
 

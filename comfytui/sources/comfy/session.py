@@ -16,8 +16,7 @@ import wsproto.events
 from httpx_ws import AsyncWebSocketSession, HTTPXWSException, WebSocketDisconnect, WebSocketUpgradeError, aconnect_ws
 from wsproto.utilities import ProtocolError, RemoteProtocolError
 
-from comfytui.clock import Clock
-from comfytui.sources.comfy.deadline import happens
+from comfytui.clock import Clock, wait_for
 from comfytui.sources.comfy.messages import FeatureFlags, Message, decode_binary, decode_text
 from comfytui.untrusted import plain
 
@@ -135,7 +134,7 @@ class Session:
                 await anyio.lowlevel.checkpoint()
 
     async def _expect(self, event: anyio.Event, seconds: float, why_else: str) -> None:
-        if not await happens(event, self._clock, seconds):
+        if not await wait_for(event, seconds, self._clock):
             self.leave(why_else)
 
     async def _ping(self, session: AsyncWebSocketSession) -> None:

@@ -22,9 +22,8 @@ import httpx
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
-from comfytui.clock import Clock
+from comfytui.clock import Clock, wait_for
 from comfytui.sources.comfy.address import ServerAddress, new_client
-from comfytui.sources.comfy.deadline import happens
 from comfytui.sources.comfy.failures import of_answer, of_exception
 from comfytui.sources.comfy.mailbox import Mailbox
 from comfytui.sources.comfy.messages import FeatureFlags, Message
@@ -143,7 +142,7 @@ class ComfySocket:
         """
         self._hears = anyio.Event()
         self._renew("quietly")
-        return await happens(self._hears, self._clock, within)
+        return await wait_for(self._hears, within, self._clock)
 
     def _renew(self, how: Literal["told", "quietly"]) -> None:
         if self._session is not None and self._session.leave("a new connection is made"):
@@ -169,7 +168,7 @@ class ComfySocket:
         self._hurry = anyio.Event()
         await self._clock.sleep(SETTLE)
         if seconds > SETTLE:
-            await happens(self._hurry, self._clock, seconds - SETTLE)
+            await wait_for(self._hurry, seconds - SETTLE, self._clock)
 
     async def _connection(self, client: httpx.AsyncClient) -> SocketClosed | SocketRefused:
         """Connect and listen until the connection ends; return how it ended."""
