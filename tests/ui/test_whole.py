@@ -4,13 +4,18 @@ from collections.abc import Callable
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 from rich.color import ColorSystem
 
 from comfytui.faces.tui.keys import PANES
 from comfytui.faces.tui.palettes import PALETTES, Ground, depth_of, theme_for
+from comfytui.faces.tui.panes.health import lines
 from comfytui.faces.tui.panes.line import Role
+from comfytui.faces.tui.screens.scene_changes import changes
 from comfytui.faces.tui.themes import style_of
+from comfytui.faces.tui.view import View
 from comfytui.model import events as e
+from comfytui.model.fold import fold_all
 from tests.ui import script
 from tests.ui.stage import COMPACT, HUGE, NORMAL, SIZES, WIDE, Stage, stage
 
@@ -195,3 +200,18 @@ async def test_hostile_text_is_shown_as_it_is_and_does_nothing() -> None:
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mshort", "\x1b[31m" + "long" * 9])
+def test_hostile_names_of_tags_and_inputs_do_nothing_either(name: str) -> None:
+    night = script.Script().opened(1).reached()
+    for number in (1, 2):
+        night.queued("scene-001", attempt=number)
+    state = fold_all(item for item in night.items if hasattr(item, "event"))
+    view = View(state=state, now=night.at)
+    scene, run = state.scenes[0], state.run
+    assert run is not None
+    inputs = (e.VaryingInput(node="3", title=name, kind="K", name=name, template="__SEED__"),)
+    told = [row.line for row in changes(replace(run, inputs=inputs), scene, scene.attempts[1], 60)]
+    told += lines(view, 60, replace(state.server, tags=(name,)))
+    assert "\x1b" not in "".join(text for line in told for text, _ in line)

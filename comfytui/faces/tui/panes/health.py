@@ -157,7 +157,7 @@ def lines(view: View, width: int, server: Server) -> list[Line]:
         rows.append((("".ljust(LABEL), "dim"), (clip_start(safe(server.output_dir), width - LABEL), "dim")))
     rows += _row("process", process_words(server), "text", width)
     if server.tags:
-        rows += _row("tags", ", ".join(server.tags), "text", width)
+        rows += _row("tags", safe(", ".join(server.tags)), "text", width)
     if not view.state.several and (pace := pace_words(view)):
         rows += _row("pace", pace, "text", width)
     software = join([((safe(text), "dim"),) for text in (server.os, _named("torch", server.pytorch)) if text], ", ")

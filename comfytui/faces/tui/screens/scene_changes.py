@@ -48,7 +48,8 @@ def _changed(label: str, was: str, now: str, width: int) -> Section:
     """Return the two values of ``label``, the former one marked ``-`` and the present one ``+``."""
     if was == now:
         return labelled(label, f"{now}, the same", width)
-    rows: Section = [Row(((label, "dim"),), safe(label))] if len(label) >= LABEL else []
+    label = safe(label)
+    rows: Section = [Row(((label, "dim"),), label)] if len(label) >= LABEL else []
     beside = "" if rows else label
     for mark, value, role in (("-", was, "dim"), ("+", now, "text")):
         for place, part in enumerate(wrap(safe(value), max(8, width - LABEL - 2))):
