@@ -15,6 +15,7 @@ from comfytui.clock import Clock, in_zone
 from comfytui.faces.idleness import Idleness
 from comfytui.faces.printer import Printer
 from comfytui.model import events as e
+from comfytui.model.counted import counted
 from comfytui.model.envelope import Envelope, encode
 from comfytui.model.feed import AnotherRun, CaughtUp, FeedChanged, FeedItem
 from comfytui.model.fold import fold
@@ -194,7 +195,7 @@ class LineFormatter(_Learning):
         if isinstance(sample, e.QueueDepth):
             count = sample.ours + sample.others
             changed, self._queue = count != self._queue, count
-            return [self._line(at, "server", f"Queue: {count} prompts")] if changed else []
+            return [self._line(at, "server", f"Queue: {counted(count, 'prompt')}")] if changed else []
         if sample.state == "writing":
             return []
         return [self._line(at, "server", f"Frame {sample.name} {sample.state} ({to_mb(sample.bytes)} MB)")]
@@ -307,7 +308,8 @@ def closing(state: State) -> list[str]:
     seconds = _seconds(state)
     ended = f", exit {run.exit_code}" if run.exit_code is not None else ", no end on record"
     took = f" in {duration_words(seconds)}" if seconds is not None else ""
-    figures = f"{won}/{len(state.scenes)} scenes succeeded{took}, {frames} frames, {requeues} requeues{ended}"
+    counts = f"{counted(frames, 'frame')}, {counted(requeues, 'requeue')}"
+    figures = f"{won}/{len(state.scenes)} scenes succeeded{took}, {counts}{ended}"
     return [figures, *(told.words for told in contributions(state)), f"Run folder: {run.dir}"]
 
 
@@ -316,7 +318,7 @@ def frames_line(attempt: Attempt) -> str | None:
     if not attempt.frames and not attempt.refused:
         return None
     proven = [frame for frame in attempt.frames if frame.verified]
-    parts = [f"{len(proven)} frames proven ({to_mb(sum(frame.bytes for frame in proven))} MB)"]
+    parts = [f"{counted(len(proven), 'frame')} proven ({to_mb(sum(frame.bytes for frame in proven))} MB)"]
     if unproven := len(attempt.frames) - len(proven):
         parts.append(f"{unproven} taken unproven")
     for state in ("truncated", "missing", "unsafe"):

@@ -13,6 +13,7 @@ from comfytui.link import messages
 from comfytui.link.client import CommandRefused, Connection, deliver
 from comfytui.link.endpoint import NobodyThere
 from comfytui.model.commands import AnyCommand, Rerun
+from comfytui.model.counted import counted
 from comfytui.model.envelope import Envelope
 from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
 from comfytui.records.journal import Tail, tail
@@ -128,7 +129,7 @@ class RunFeed:
             return []
         news: list[FeedItem] = [] if self._caught_up else [CaughtUp()]
         if self._live is not False:
-            lost = f"; {self._unreadable} lines of the journal cannot be read" if self._unreadable else ""
+            lost = f"; {counted(self._unreadable, 'line')} of the journal cannot be read" if self._unreadable else ""
             news.append(FeedChanged(live=False, why=f"{why}{lost}"))
         self._caught_up, self._live = True, False
         return news

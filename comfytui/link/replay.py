@@ -7,6 +7,7 @@ import anyio.to_thread
 
 from comfytui.errors import Failure
 from comfytui.model.commands import AnyCommand
+from comfytui.model.counted import counted
 from comfytui.model.feed import CaughtUp, FeedChanged, FeedItem
 from comfytui.records.recorded import Recorded
 
@@ -26,7 +27,7 @@ class ReplayFeed:
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(envelopes, BATCH))):
             for envelope in batch:
                 yield envelope
-        lost = f"{reading.corrupt} lines of the journal cannot be read" if reading.corrupt else ""
+        lost = f"{counted(reading.corrupt, 'line')} of the journal cannot be read" if reading.corrupt else ""
         yield FeedChanged(live=False, why=lost, recorded=True)
         yield CaughtUp()
 

@@ -2,6 +2,7 @@
 
 from comfytui.model import events as e
 from comfytui.model.away import away_words, spelled
+from comfytui.model.counted import counted
 from comfytui.model.telemetry import to_mb
 
 Level = str
@@ -27,7 +28,7 @@ def _narrated(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
         case e.RunOpened(scenes=()):
             return None  # a server is watched; there is no run
         case e.RunOpened():
-            scenes = f"{len(event.scenes)} scene{'s' if len(event.scenes) != 1 else ''}"
+            scenes = counted(len(event.scenes), "scene")
             of = f"; {event.sweep.words} of {event.sweep.sweep}" if event.sweep else ""
             on = f", on {len(event.servers)} servers" if event.servers else ""
             what = f"{event.story.id}, {scenes}, workflow {event.workflow}{on}{of}"
@@ -84,15 +85,15 @@ def _because(why: str) -> str:
 
 def _scene_ended(event: e.SceneEnded) -> tuple[Level, str, str]:
     if event.cancelled:
-        return "warning", f"Cancelled with {event.frames} frames kept", event.scene
+        return "warning", f"Cancelled with {counted(event.frames, 'frame')} kept", event.scene
     if event.skipped:
-        kept = f" with {event.frames} frames of attempt {event.best}" if event.frames else ", not rendered"
+        kept = f" with {counted(event.frames, 'frame')} of attempt {event.best}" if event.frames else ", not rendered"
         return "warning", f"Skipped{kept}", event.scene
     if not event.success:
-        return "error", f"Failed with {event.frames} frames proven (best: attempt {event.best})", event.scene
+        return "error", f"Failed with {counted(event.frames, 'frame')} proven (best: attempt {event.best})", event.scene
     level = "info" if event.meets_floor else "warning"
     below = "" if event.meets_floor else ", below its floor"
-    return level, f"Done: {event.frames} frames proven{below} (attempt {event.best})", event.scene
+    return level, f"Done: {counted(event.frames, 'frame')} proven{below} (attempt {event.best})", event.scene
 
 
 def _server(event: e.AnyEvent) -> tuple[Level, str, str | None] | None:
@@ -168,7 +169,7 @@ def _attempt(event: e.AttemptFact) -> tuple[Level, str, str] | None:
         case e.ExecutionStarted():
             return "info", f"Attempt {number} executing", scene
         case e.ExecutionEnded(status="success" | "cached" | "partial"):
-            expected = "" if event.expected is None else f", {event.expected} frames"
+            expected = "" if event.expected is None else f", {counted(event.expected, 'frame')}"
             level = "warning" if event.status == "partial" else "info"
             return level, f"Attempt {number}: ComfyUI reports {event.status}{expected}", scene
         case e.ExecutionEnded():

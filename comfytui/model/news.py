@@ -5,6 +5,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from comfytui.model import events as e
+from comfytui.model.counted import counted
 from comfytui.model.state import State
 
 NewsKind = Literal["run_finished", "scene_failed", "server_lost"]
@@ -25,7 +26,7 @@ def news_of(event: e.AnyEvent, state: State) -> News | None:
         case e.RunEnded():
             return News(kind="run_finished", text=_ended(event, state))
         case e.SceneEnded(success=False, cancelled=False, skipped=False):
-            text = f"{event.scene} failed with {event.frames} frames proven"
+            text = f"{event.scene} failed with {counted(event.frames, 'frame')} proven"
             return News(kind="scene_failed", text=text, scene=event.scene)
         case e.ServerAway(away=away) if away < 1:
             return News(kind="server_lost", text=event.what)
@@ -40,4 +41,5 @@ def _ended(event: e.RunEnded, state: State) -> str:
     done = sum(scene.phase == "done" for scene in state.scenes)
     frames = sum(scene.frames for scene in state.scenes)
     name = state.run.id if state.run is not None else ""
-    return f"Run {name} {event.outcome}, exit {event.exit_code}: {done} of {len(state.scenes)} scenes, {frames} frames"
+    scenes = f"{done} of {counted(len(state.scenes), 'scene')}"
+    return f"Run {name} {event.outcome}, exit {event.exit_code}: {scenes}, {counted(frames, 'frame')}"

@@ -10,6 +10,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from comfytui.model.changes import changed_places
+from comfytui.model.counted import counted
 from comfytui.model.state import Scene, State
 
 
@@ -109,9 +110,9 @@ class Contribution(Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """``gpu-a: 12 scenes, 288 frames, busy 83 % of the time``, with the prompts where they are more."""
-        tried = f" ({self.prompts} prompts)" if self.prompts > self.scenes else ""
+        tried = f" ({counted(self.prompts, 'prompt')})" if self.prompts > self.scenes else ""
         share = "" if self.busy is None else f", busy {self.busy * 100:.0f} % of the time"
-        return f"{self.name}: {self.scenes} scene{'' if self.scenes == 1 else 's'}{tried}, {self.frames} frames{share}"
+        return f"{self.name}: {counted(self.scenes, 'scene')}{tried}, {counted(self.frames, 'frame')}{share}"
 
 
 def contributions(state: State) -> list[Contribution]:

@@ -44,7 +44,7 @@ def test_a_run_tells_its_webhook_that_it_is_over(
     done = comfytui(*ordered, cwd=tmp_path, COMFYTUI_CONFIG="comfytui.toml")
     assert done.returncode == 0, done.stderr
     assert [(path, body["event"]) for path, body in posts] == [(SECRET, "run_finished")]
-    assert str(posts[0][1]["text"]).endswith("finished, exit 0: 1 of 1 scenes, 3 frames")
+    assert str(posts[0][1]["text"]).endswith("finished, exit 0: 1 of 1 scene, 3 frames")
     assert "sEcReT" not in done.stdout + done.stderr
     holding = [name for name, data in everything_in(tmp_path) if b"sEcReT" in data]
     assert [Path(name).name for name in holding] == ["comfytui.toml"]

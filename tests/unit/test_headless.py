@@ -80,7 +80,7 @@ def test_frames_that_were_refused_are_counted_by_kind() -> None:
         e.FrameRefused(scene="scene-001", attempt=1, name="f3.png", state="missing", why="never came"),
     ]
     lines = plain_lines(list(Script().all([opened("scene-001"), *facts])))
-    assert any(line.endswith("Attempt 1: 1 frames proven (1.0 MB), 1 taken unproven, 1 missing") for line in lines)
+    assert any(line.endswith("Attempt 1: 1 frame proven (1.0 MB), 1 taken unproven, 1 missing") for line in lines)
 
 
 def test_long_scene_names_line_up_and_cannot_reach_the_terminal() -> None:
@@ -173,7 +173,7 @@ def test_a_watched_server_is_told_without_a_run() -> None:
     assert plain_lines(items) == [
         "03:00:02  server     Watching the server (process 7)",
         "03:00:03  server     Queue: 2 prompts",
-        "03:00:05  server     Queue: 1 prompts",
+        "03:00:05  server     Queue: 1 prompt",
         "03:00:07  server     Frame a.png proven (1.0 MB)",
     ]
 

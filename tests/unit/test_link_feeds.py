@@ -171,7 +171,7 @@ async def test_a_journal_that_ends_torn(tmp_path: Path) -> None:
     await watching.watch(feed_of(tmp_path, linger=False))
     assert len(watching.facts) == len(whole_run())
     assert isinstance(watching.seen[-1], FeedChanged)
-    assert "1 lines of the journal cannot be read" in watching.seen[-1].why
+    assert "1 line of the journal cannot be read" in watching.seen[-1].why
 
 
 async def test_a_folder_that_is_gone(tmp_path: Path) -> None:
