@@ -36,6 +36,14 @@ def free_bytes(folder: Path) -> int | None:
     return usage.free if usage.total > 0 else None  # some network shares tell 0 of 0
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether ``path`` is a folder, as far as that can be seen: the way to it may be closed to this user."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def same_disk(one: Path, other: Path) -> bool:
     """Tell whether both folders share their free space, as far as that can be seen."""
     try:

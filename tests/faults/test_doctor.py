@@ -132,6 +132,10 @@ def occupied(ward: Ward) -> None:
     ward.sick(runs_dir=ward.folder / "file" / "runs")
 
 
+def unreachable_folder(ward: Ward) -> None:
+    ward.sick(runs_dir=ward.folder / ("d" * 300) / "runs")
+
+
 def skewed(ward: Ward) -> None:
     ward.options["now"] = lambda: time.time() - 90
 
@@ -191,6 +195,10 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
     "clocks apart": (skewed, "clock", "warn", "NTP"),
     "language model down": (lambda w: w.sick(llm=provider_at(CLOSED)), "language model", "warn", "Start it"),
     "runs folder that cannot be written": (occupied, "runs folder", "fail", "another --runs-dir"),
+    "runs folder that cannot be looked for": (unreachable_folder, "runs folder", "fail", "another --runs-dir"),
+    "output folder that cannot be looked for": (
+        lambda w: w.server(output_dir=str(w.folder / ("d" * 300))), "output folder", "fail", "Correct that setting",
+    ),
 }  # fmt: skip
 
 

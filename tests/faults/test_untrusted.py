@@ -43,6 +43,17 @@ ELSEWHERE = json.dumps({"system": {"comfyui_version": "0.8.0", "os": "posix", "a
 """What a server says that does not tell where its output folder is."""
 
 
+async def test_an_output_folder_that_cannot_even_be_looked_for_is_no_reason_not_to_render(stage: Stage) -> None:
+    """Such as that of a server which another user runs: what the system refuses here is the length of a name."""
+    system = {"comfyui_version": "0.8.0", "os": "posix", "argv": ["main.py", "--output-directory", f"/{'d' * 300}"]}
+    stats = json.dumps({"system": system, "devices": []})
+    outcome = await stage.play(
+        f.Answered(path="/system_stats", status=200, content_type="application/json", text=stats)
+    )
+    settled(outcome)
+    assert (outcome.exit_code, outcome.state.server.frames_by) == (0, "http")
+
+
 @pytest.mark.parametrize("remote", [False, True], ids=["disk", "view"])
 async def test_no_name_of_a_server_leaves_the_output_folder(stage: Stage, remote: bool) -> None:
     elsewhere = (

@@ -12,7 +12,7 @@ from comfytui.model.space import estimate
 from comfytui.model.state import Scene
 from comfytui.model.workflow import Workflow
 from comfytui.records.faults import why
-from comfytui.records.room import free_bytes, prove_writable, same_disk
+from comfytui.records.room import free_bytes, is_folder, prove_writable, same_disk
 
 LITTLE = 1 << 30
 """Bytes below which free space is little, where no story tells how much is needed."""
@@ -20,7 +20,7 @@ LITTLE = 1 << 30
 
 def runs_folder(runs: Path) -> Iterator[Finding]:
     """Yield whether run folders can be made in ``runs``; what is made to find out is taken away again."""
-    made = [folder for folder in (runs, *runs.parents) if not folder.exists()]
+    made = [folder for folder in (runs, *runs.parents) if not is_folder(folder)]
     try:
         prove_writable(runs)
     except Failure as failure:
@@ -74,4 +74,4 @@ def readable(output: Path) -> Finding | None:
 
 def _there(folder: Path) -> Path:
     """Return the innermost folder on the way to ``folder`` that is there."""
-    return next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    return next((one for one in (folder, *folder.parents) if is_folder(one)), folder)

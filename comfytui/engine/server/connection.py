@@ -26,6 +26,8 @@ from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.model.plan import RunPlan, ServerPlan
 from comfytui.model.workflow import marked, prefix_for
+from comfytui.records.faults import why
+from comfytui.records.room import is_folder
 from comfytui.records.rundir import RunDir
 from comfytui.sources.comfy.address import ServerAddress
 from comfytui.sources.comfy.connect import ServerFacts, check_server
@@ -180,16 +182,20 @@ def log_of(server: ServerPlan, logs: Path, name: str) -> Path:
 
 def shelf_for(server: ServerPlan, facts: ServerFacts, http: ComfyHttp, clock: Clock) -> Shelf:
     """Return where frames are taken from: a folder that a person named, the server's own when it is on this machine,
-    else ``/view``.
+    else ``/view``: also where the way to the server's own folder is not ours to go.
 
-    Raises ``Failure`` ``config.value`` when the named folder is not there.
+    Raises ``Failure`` ``config.value`` when the named folder is not there, or cannot be looked for.
     """
     if server.output_dir is not None:
         named = Path(server.output_dir)
-        if not named.is_dir():
-            raise Failure("config.value", place=f"--output-dir {named}", why="there is no such folder")
+        try:
+            lacking = "" if named.is_dir() else "there is no such folder"
+        except OSError as fault:
+            lacking = why(fault)
+        if lacking:
+            raise Failure("config.value", place=f"--output-dir {named}", why=lacking)
         return EitherShelf(DiskShelf(named, clock), HttpShelf(http))
-    if http.address.is_loopback and facts.output_dir is not None and Path(facts.output_dir).is_dir():
+    if http.address.is_loopback and facts.output_dir is not None and is_folder(Path(facts.output_dir)):
         return EitherShelf(DiskShelf(Path(facts.output_dir), clock), HttpShelf(http))
     return HttpShelf(http)
 
