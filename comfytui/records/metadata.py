@@ -196,7 +196,7 @@ def metadata_head(state: State, run: Run, *, archived: bool = True) -> ArtifactM
 
 def spliced(head: ArtifactMetadata, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the JSON of ``head`` with ``pieces`` as its ``Scenes``."""
-    before, after = readable(head).split(b'"Scenes": []')
+    before, after = readable(head).rsplit(b'"Scenes": []', 1)  # what a story says of its model comes before it
     yield before + b'"Scenes": ['
     comma = b"\n"
     for piece in pieces:

@@ -17,6 +17,7 @@ import msgspec
 from comfytui.errors import Failure
 from comfytui.model.envelope import Envelope
 from comfytui.model.plan import RunPlan
+from comfytui.records.checks.reading import within
 from comfytui.records.faults import why
 from comfytui.records.journal import JournalReading
 from comfytui.records.rundir import RunDir, find_run, is_run_id, picture_suffix, read_plan
@@ -50,7 +51,7 @@ class Recorded(Protocol):
 
 
 class RecordedFolder:
-    """A run folder."""
+    """A run folder, which may be somebody else's archive, unpacked: what leads out of it is not there."""
 
     def __init__(self, run: RunDir) -> None:
         self.run_id, self.path, self._run = run.run_id, run.path, run
@@ -65,7 +66,9 @@ class RecordedFolder:
 
     def file(self, name: str) -> bytes | None:
         """Return what the file holds. Raises ``Failure`` ``run.plan`` for one that cannot be read."""
-        place = self.path / name
+        place = within(self.path, name)
+        if place is None:
+            return None
         try:
             return place.read_bytes() if place.is_file() and place.stat().st_size <= LARGEST_FILE else None
         except OSError as fault:

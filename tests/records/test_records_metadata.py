@@ -266,3 +266,14 @@ def test_a_scenes_history_is_its_attempts_file_or_a_copy_where_a_disk_has_no_lin
         write_scene(run, good_run.state, "scene-002")
         assert kept.read_bytes() == saved.read_bytes() == b'{"id": {"status": 2}}'
         assert kept.samefile(saved) == links
+
+
+def test_a_language_model_may_tell_anything_of_itself(good_run: Script) -> None:
+    state = good_run.state
+    assert state.run is not None
+    llm = {"Scenes": [], "more": {"Scenes": []}}
+    story = replace(state.run.story, llm=llm)
+    build_metadata(good_run.run, replace(state, run=replace(state.run, story=story)))
+    told = metadata(good_run)
+    assert told.story.llm == llm
+    assert len(told.scenes) == 2

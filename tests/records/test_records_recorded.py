@@ -1,5 +1,6 @@
 """Runs as they were recorded, from folders and from archives that may come from anybody."""
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -83,3 +84,14 @@ def test_an_archive_that_swells_is_not_read_to_its_end(tmp_path: Path, monkeypat
         list(archive.journal())
     with pytest.raises(Failure, match="more than"):
         archive.file("events.jsonl")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_folder_of_somebody_else_leads_nowhere(good_copy: RunDir, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"not of this run")
+    good_copy.story_keyframe("/pictures/lamp.png").symlink_to(secret)
+    (good_copy.path / "outside").symlink_to(tmp_path)
+    record = RecordedFolder(good_copy)
+    assert keyframe_in(record, "/pictures/lamp.png", "scene-001") is None
+    assert record.file("outside/secret") is record.file("../secret") is None

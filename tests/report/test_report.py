@@ -350,3 +350,11 @@ def test_what_is_beyond_all_numbers_and_times_is_not_told() -> None:
     told = Fields({"FrameCount": 10**400, "Timestamp": early, "Later": late})
     assert (told.number("FrameCount"), told.whole("FrameCount")) == (None, None)
     assert told.moment("Timestamp") is told.moment("Later") is None
+
+
+def test_what_is_not_recorded_of_a_scene_is_no_figure_in_junit_either(tmp_path: Path) -> None:
+    old_run(tmp_path / "old", Success=False, FrameCount=None, FrameFloor=None, Telemetry={})
+    write_report(report_on([tmp_path / "old"], NOW), tmp_path / "out")
+    failure = Xml.parse(tmp_path / "out" / "junit.xml").getroot().find(".//failure")
+    assert failure is not None
+    assert failure.get("message") == "?/? frames, exit reason ?"

@@ -39,5 +39,6 @@ def _case(suite: Xml.Element, scene: SceneFigures) -> None:
     if scene.seconds is not None:
         case.set("time", f"{scene.seconds:.1f}")
     if not scene.well:
-        why = scene.error or f"{scene.frames} frames of {scene.floor}, {scene.exit_reason}"
+        frames, floor = ("?" if each is None else each for each in (scene.frames, scene.floor))
+        why = scene.error or f"{frames}/{floor} frames, exit reason {scene.exit_reason or '?'}"
         Xml.SubElement(case, "failure", message=why, type=scene.status or "unknown")
