@@ -7,8 +7,10 @@ import pytest
 from comfytui.faces.tui.app import Dashboard
 from comfytui.faces.tui.screens.scene import SceneScreen
 from comfytui.faces.tui.screens.scene_changes import changes
-from comfytui.faces.tui.screens.scene_text import why_best
+from comfytui.faces.tui.screens.scene_text import comparison, why_best
 from comfytui.model import events as e
+from comfytui.model.envelope import Envelope
+from comfytui.model.fold import fold_all
 from comfytui.model.state import State
 from tests.ui import script
 from tests.ui.script import Script
@@ -31,9 +33,6 @@ def edited(prompt: str = "Bridge at dawn, fast dolly, volumetric light in snow")
 
 
 def told(night: Script, scene: str, number: int, width: int = 100) -> str:
-    from comfytui.model.envelope import Envelope
-    from comfytui.model.fold import fold_all
-
     state: State = fold_all([item for item in night.items if isinstance(item, Envelope)])
     found = state.scene(scene)
     assert found is not None
@@ -168,3 +167,14 @@ async def test_a_scene_of_a_run_whose_runner_is_gone(same_picture: Same) -> None
         await shown.press("g", "j", "enter")
         same_picture(shown)
         assert "RUNNER GONE" in shown.text()
+
+
+@pytest.mark.parametrize("chosen", [2, 5, 9])
+@pytest.mark.parametrize("width", [20, 52, 76, 116])
+def test_attempts_of_a_journal_that_lost_some_stand_side_by_side(chosen: int, width: int) -> None:
+    night = Script().opened(1)
+    for number in (2, 5, 9):
+        night.queued("scene-001", attempt=number)
+    scene = fold_all(item for item in night.items if isinstance(item, Envelope)).scenes[0]
+    heads = "".join(text for text, _ in comparison(scene, chosen, width)[0].line)
+    assert f"[{chosen}]" in heads

@@ -240,5 +240,6 @@ def _delta(attempt: Attempt) -> str:
 
 def _window(attempts: Sequence[Attempt], chosen: int, room: int) -> Sequence[Attempt]:
     """Return as many neighbouring attempts as there is room for, the chosen one among them, the newest preferred."""
-    end = max(chosen, len(attempts)) if chosen > len(attempts) - room else chosen
+    here = [attempt.number for attempt in attempts].index(chosen) + 1
+    end = len(attempts) if here > len(attempts) - room else here
     return attempts[max(0, end - room) : end]
