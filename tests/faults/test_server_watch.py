@@ -376,15 +376,21 @@ async def test_lost_interrupts_of_a_stalled_prompt_are_repeated(stage: Stage) ->
     assert [step.step for step in told(outcome, e.StallNoticed)] == ["look"] + ["interrupt"] * 4
 
 
-async def test_a_prompt_that_nothing_ends_is_given_up(stage: Stage) -> None:
+DEAF = f.Answered(path="/queue", method="POST", status=500, text="the disk is on fire")
+
+
+@pytest.mark.parametrize(
+    ("faults", "why"), [((), "it does not heed an interrupt"), ((DEAF,), "HTTP 500: the disk is on fire")]
+)
+async def test_a_prompt_that_nothing_ends_is_given_up(stage: Stage, faults: tuple[f.Fault, ...], why: str) -> None:
     stage.policy = replace(stage.policy, stall_seconds=60, scene_retry_budget=0)
-    outcome = await stage.play(f.Hang(interruptible=False))
+    outcome = await stage.play(f.Hang(interruptible=False), *faults)
     settled(outcome, frameless=True)
     attempt = outcome.attempt()
     assert attempt.status == "stalled"
     assert [step.step for step in told(outcome, e.StallNoticed)] == ["look", *["interrupt"] * 6, "delete", "give_up"]
     assert {"delete": [attempt.prompt_id]} in outcome.posts("/queue")
-    assert any("may still run there" in warning for warning in attempt.warnings)
+    assert any("may still run there" in warning and why in warning for warning in attempt.warnings)
     assert all(body.get("prompt_id") == attempt.prompt_id for body in outcome.posts("/interrupt"))
 
 

@@ -20,6 +20,8 @@ class StallWatch:
         self._interrupts = 0
         self._quiet = 0.0
         self._limit: float | None = None
+        self.unheard = ""
+        """Why the server did not hear of the last step; empty when it did."""
 
     @property
     def acted(self) -> bool:
@@ -70,11 +72,15 @@ class StallWatch:
         """Tell of ``step`` and do it; where the prompt is, is to be looked at afterwards."""
         self._last, self._last_at = step, self._desk.clock.monotonic()
         self._voice.tell(e.StallNoticed, step=step, quiet=round(self._quiet, 1), limit=round(self.limit, 1))
+        if step not in ("interrupt", "delete"):
+            return
+        self.unheard = ""
         try:
             if step == "interrupt":
                 self._interrupts += 1
                 await self._desk.http.interrupt(self._voice.prompt_id)
-            elif step == "delete":
+            else:
                 await self._desk.http.delete_pending([self._voice.prompt_id])
-        except TransportFailure:
+        except TransportFailure as failure:
+            self.unheard = failure.what
             self._desk.server.doubt()

@@ -24,6 +24,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 WITHDRAWAL = 5.0
 """Seconds for taking a prompt off again that was cancelled before it was known to have arrived."""
 STILL_THERE = "The prompt could not be taken off the server; it may still run there"
+UNHEEDED = "it does not heed an interrupt"
+"""Why a prompt is still there that the server was asked to end."""
 
 MakePrompt = Callable[[], Awaitable[dict[str, Any]]]
 """Makes the prompt, uploads included; called again when the server went away meanwhile."""
@@ -119,7 +121,7 @@ async def withdraw(desk: Desk, voice: AttemptVoice, within: float = 30.0, every:
             place = (await desk.http.queue()).where(prompt_id)
             if place is None:
                 return
-            why = "it is still in the server's queue" if place == "pending" else "it does not heed an interrupt"
+            why = "it is still in the server's queue" if place == "pending" else UNHEEDED
             if place == "pending":
                 await desk.http.delete_pending([prompt_id])
             else:

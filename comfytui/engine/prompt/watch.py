@@ -8,7 +8,7 @@ from comfytui.engine.prompt import ending as endings
 from comfytui.engine.prompt.ending import Ending
 from comfytui.engine.prompt.signals import PromptSignals
 from comfytui.engine.prompt.stall_watch import StallWatch
-from comfytui.engine.prompt.submitting import STILL_THERE, known, withdraw
+from comfytui.engine.prompt.submitting import STILL_THERE, UNHEEDED, known, withdraw
 from comfytui.engine.prompt.waiting import (
     RESOLUTION,
     GiveUp,
@@ -188,7 +188,7 @@ class PromptWatch:
         ended = await self._reconcile()
         if ended is not None or step != "give_up":
             return ended
-        self._voice.note("warning", STILL_THERE)
+        self._voice.note("warning", f"{STILL_THERE}: {self._stall.unheard or UNHEEDED}")
         return endings.of_stall(self._stall.quiet, self._stall.limit)
 
     def _after_stall(self, ending: Ending) -> Ending:
