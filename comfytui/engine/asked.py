@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.queue import placings
+from comfytui.model.ranges import MAX_SEED
 from comfytui.model.state import Scene, State
-from comfytui.model.story import MAX_SEED
 
 RERUN = "rerun by a person"
 

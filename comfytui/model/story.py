@@ -14,13 +14,11 @@ import msgspec
 
 from comfytui.errors import Failure
 from comfytui.model import document
+from comfytui.model.ranges import MAX_SEED
 from comfytui.untrusted import file_name, plain
 
 DEFAULT_FRAMES = 25
 MAX_FRAMES = 100_000
-MAX_SEED = 2**64 - 1
-"""The largest seed that KSampler takes (ComfyUI 0.3.64, ``nodes.py``)."""
-
 MAX_TEXT = 100_000
 """The longest single text of a story, in characters."""
 

@@ -15,8 +15,8 @@ from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.model.envelope import Envelope
 from comfytui.model.fold import fold_all
+from comfytui.model.ranges import MAX_SEED
 from comfytui.model.state import State
-from comfytui.model.story import MAX_SEED
 from tests.ui import script
 from tests.ui.stage import COMPACT, NORMAL, SIZES, WIDE, Stage, stage
 

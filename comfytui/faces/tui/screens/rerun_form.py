@@ -15,8 +15,8 @@ from comfytui.faces.tui.keys import bindings, key
 from comfytui.faces.tui.palettes import Ground
 from comfytui.faces.tui.panes.line import Line, join, safe
 from comfytui.model.commands import MAX_TEXT
+from comfytui.model.ranges import MAX_SEED
 from comfytui.model.state import Scene
-from comfytui.model.story import MAX_SEED
 
 
 class Changes(Struct, frozen=True, kw_only=True):
