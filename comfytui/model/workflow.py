@@ -5,6 +5,7 @@ Pure but for :func:`load_workflow`, which reads the file and its table of bindin
 
 import difflib
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,8 @@ def load_workflow(name_or_path: str | Path, bindings: Mapping[str, object] | Non
         source = resources.files("comfytui").joinpath("bundled", "workflows", f"{given}.json")
         return decode_workflow(source.read_bytes(), given, given, bindings)
     path = Path(name_or_path)
-    if path.name == given and not path.suffix and not path.exists():
-        near = difflib.get_close_matches(given.lower(), BUNDLED, n=1)
+    if not path.suffix and not os.path.exists(path):  # noqa: PTH110  (it raises for no name)
+        near = difflib.get_close_matches(path.name.lower(), BUNDLED, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise Failure("workflow.unreadable", file=given, why=f"it is neither a bundled workflow nor a file{hint}")
     data = document.read_bytes(path, unreadable="workflow.unreadable")

@@ -4,15 +4,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pytest
 from PIL import Image
 
 from comfytui.cli.keyframes import with_keyframes
 from comfytui.cli.planning import make_plan, order_sample, order_story
 from comfytui.clock import system_clock
+from comfytui.errors import Failure
 from comfytui.model.plan import RunPlan
 from comfytui.records.rundir import create_run
 from comfytui.settings.layers import from_flags
-from comfytui.settings.merged import DEMO, Settings, merge
+from comfytui.settings.merged import DEMO, Settings, load, merge
 
 AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
@@ -82,3 +84,12 @@ def test_no_keyframe_is_drawn_where_none_is_used(tmp_path: Path) -> None:
     order = order_sample(settings(tmp_path, workflow="txt2img"))
     assert with_keyframes(order, tmp_path / "drawn") is order
     assert not (tmp_path / "drawn").exists()
+
+
+@pytest.mark.parametrize(("name", "hint"), [("smok", "; did you mean smoke?"), ("zzz", ""), ("x" * 300, "")])
+def test_a_workflow_that_is_misspelt_is_told_with_the_one_that_was_meant(name: str, hint: str, tmp_path: Path) -> None:
+    settings = load({"workflow": name}, {"COMFYTUI_CONFIG": ""}, tmp_path)
+    with pytest.raises(Failure) as caught:
+        order_sample(settings)
+    assert caught.value.code == "workflow.unreadable"
+    assert f"it is neither a bundled workflow nor a file{hint}" in caught.value.what
