@@ -211,7 +211,7 @@ LLM = (
     Setting(
         "llm_model", "text", "Its name there; else the first that is listed.", "NAME", "LOCAL_LLM_MODEL", llm="model"
     ),
-    Setting("llm_seed", "whole", "The seed it is given.", "N", "LOCAL_LLM_SEED", llm="seed", least=0),
+    Setting("llm_seed", "whole", "The seed it is given.", "N", "LOCAL_LLM_SEED", llm="seed", least=0, most=2**63 - 1),
     Setting(
         "llm_timeout_ms",
         "whole",

@@ -19,7 +19,7 @@ from comfytui.settings.table import (
 from comfytui.untrusted import plain
 
 MAXIMUM = 1_000_000_000
-"""No setting is larger; as seconds it is 31 years."""
+"""No setting is larger that does not say so; as seconds it is 31 years."""
 
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
@@ -72,11 +72,9 @@ def _number(setting: Setting, value: object) -> int | float:
     wanted = "a whole number" if setting.kind == "whole" else "a number"
     if isinstance(number, bool) or not isinstance(number, int | float) or not _finite(number):
         raise Unusable(f"{shown(value)} is not {wanted}")
-    if abs(number) > MAXIMUM:
-        raise Unusable(f"{shown(value)} is more than {MAXIMUM}")
+    _in_range(setting, number)
     if setting.kind == "whole" and not float(number).is_integer():
         raise Unusable(f"{shown(value)} is not {wanted}")
-    _in_range(setting, number)
     return int(number) if setting.kind == "whole" else float(number)
 
 
@@ -87,8 +85,8 @@ def _finite(number: float) -> bool:
 def _in_range(setting: Setting, number: float) -> None:
     """Hold ``number`` to the range that the setting, or ``QueuePolicy`` for its field, declares."""
     low, above = policy_range(setting.policy) if setting.policy else (setting.least, None)
-    if setting.most is not None and number > setting.most:
-        raise Unusable(f"{shown(number)} is more than {setting.most:g}")
+    if number > (most := MAXIMUM if setting.most is None else setting.most):
+        raise Unusable(f"{shown(number)} is more than {most}")
     if low is not None and number < low:
         raise Unusable(f"{shown(number)} is less than {low:g}")
     if above is not None and number <= above:
@@ -265,7 +263,9 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return "a number of many digits" if _finite(value) and abs(value) >= 10**15 else f"{value:g}"
+        if _finite(value) and abs(value) >= 10**20:
+            return "a number of many digits"
+        return str(value) if isinstance(value, int) else f"{value:g}"
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
     return plain(str(value), 80)  # TOML's dates and times
