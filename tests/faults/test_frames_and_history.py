@@ -91,6 +91,8 @@ async def test_frames_that_come_too_late_are_missing(stage: Stage) -> None:
     attempt = outcome.attempt()
     assert (attempt.exit_reason, attempt.proven) == ("postExecution", 4)
     assert [(r.name, r.state) for r in attempt.refused] == [("scene-001-a1_00005_.png", "missing")]
+    assert attempt.telemetry is not None
+    assert not attempt.telemetry.forced_copy_triggered, "what is not there cannot be copied"
 
 
 async def test_unreported_frames_are_found_on_the_disk(stage: Stage) -> None:

@@ -140,8 +140,11 @@ class FrameCollector:
         self._stir()
 
     async def force(self) -> list[str]:
-        """Copy what was refused as it is; return one line per candidate that says why it was not proven."""
-        lines = []
+        """Copy what was refused as it is; return one line per candidate that says why it was not proven.
+
+        Nothing is returned where there was nothing to copy.
+        """
+        lines, copied = [], False
         for name, failure in sorted(self._failed.items()):
             lines.append(f"{plain(name)}: {failure.reason}: {failure.why}")
             if failure.reason in ("missing", "taken", "unsafe"):
@@ -150,7 +153,8 @@ class FrameCollector:
             got = await self._shelf.take(wanted, self.target / name, "anything") if wanted else None
             if isinstance(got, Brought):
                 self._tell(got, verified=got.frame.proof.whole)
-        return lines
+                copied = True
+        return lines if copied else []
 
     # --- the parts -----------------------------------------------------------------------------------------------
 
