@@ -83,14 +83,14 @@ def idle_for(scene: Scene, lanes: Sequence[Lane], *, but: str) -> str | None:
 
 def to_give_back(lanes: Sequence[Lane], standing: Standing) -> list[Scene]:
     """Return the scenes whose prompts wait on a server, but would be done sooner by the others, even after all that
-    waits for those; at most one of each server. What executes stays where it is.
+    waits for those; at most one of each server, the last in its queue. What executes stays where it is.
     """
     if not standing.durations:
         return []
     found: list[Scene] = []
     for lane in sorted(lanes, key=lambda one: -one.free_in):
         behind = [scene for scene in standing.on(lane.name).busy.values() if scene.phase == "queued"]
-        for scene in behind[-1:]:
+        for scene in sorted(behind, key=lambda one: one.attempts[-1].planned_at)[-1:]:
             rivals = [one for one in lanes if one is not lane and _fits(scene, one.tags)]
             waiting = max((standing.waiting_for(one.tags) for one in rivals), default=0) + len(found)
             if rivals and waiting <= NEAR * len(rivals) and lane.free_in > MARGIN * _done_in(rivals, waiting + 1):

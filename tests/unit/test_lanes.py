@@ -258,3 +258,21 @@ def test_what_was_moved_costs_nothing_and_is_bounded_only_where_it_had_begun() -
 
 def _planned(scene: str, number: int) -> e.AttemptPlanned:
     return e.AttemptPlanned(scene=scene, attempt=number, prompt_id=f"p{number}", prefix="x", seed=1)
+
+
+def test_what_is_given_back_is_what_waits_behind_all_others() -> None:
+    """Looking at the history of one that waits before it changes nothing about its turn."""
+    yard = Yard({"fast": 1.0, "slow": 50.0}, 4)
+    for number in (1, 2, 3):
+        yard.tell(e.AttemptPlanned(scene=f"s{number}", attempt=1, prompt_id="p", prefix="x", seed=1, server="slow"))
+        yard.tell(e.PromptQueued(scene=f"s{number}", attempt=1, number=number))
+        yard.now += 1
+    yard.tell(e.ExecutionStarted(scene="s1", attempt=1))
+    yard.tell(e.AttemptPlanned(scene="s4", attempt=1, prompt_id="p", prefix="x", seed=1, server="fast"))
+    yard.tell(e.ExecutionStarted(scene="s4", attempt=1))
+    yard.now += 1
+    yard.ended("s4", 1, "success")
+    yard.now += 60
+    yard.tell(e.HistoryRead(scene="s2", attempt=1, reads=1, status="pending"))
+    lanes = lanes_of(yard.state, yard.capacity, yard.standing, yard.at)
+    assert [scene.id for scene in to_give_back(lanes, yard.standing)] == ["s3"]
