@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from comfytui.engine.attempt.verdict import UNSEEN_BEFORE
 from comfytui.engine.frames.shelves import EitherShelf, Wanted
+from comfytui.engine.server.gauges import Gauges
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.simulator import faults as f
@@ -111,6 +112,24 @@ async def test_an_error_of_our_own_fails_its_scene_and_no_other(
     debug = outcome.run_dir.queue_error_debug("scene-001").read_text()
     assert "ZeroDivisionError: an error of our own" in debug
     assert "ZeroDivisionError in attempt 1 of scene-001" in outcome.run_dir.summary.read_text()
+
+
+async def test_an_error_of_our_own_in_reading_vram_costs_a_figure_and_no_scene(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any, **__: Any) -> e.Measurement:
+        raise ZeroDivisionError("an error of our own")
+
+    monkeypatch.setattr(Gauges, "measure", broken)
+    outcome = await stage.play(speed=SLOW)
+    settled(outcome)
+    assert (outcome.exit_code, outcome.attempt().proven) == (0, 5)
+    telemetry = outcome.attempt().telemetry
+    assert telemetry is not None
+    assert (telemetry.gpu.vram_before_mb, telemetry.gpu.vram_after_mb) == (None, None)
+    assert [note for note in telemetry.system.fallback_notes if "/system_stats unavailable" in note]
+    assert "ZeroDivisionError: an error of our own" in outcome.run_dir.queue_error_debug("scene-001").read_text()
+    assert any("ZeroDivisionError in attempt 1 of scene-001" in error for error in outcome.attempt().errors)
 
 
 async def test_a_command_that_comes_while_the_records_are_completed_is_answered(stage: Stage) -> None:

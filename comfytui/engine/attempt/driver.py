@@ -244,19 +244,28 @@ class AttemptDriver:
             self._voice.tell(e.GpuMeasured, moment=moment, measurement=unavailable(moment))
             return
         before = self._voice.attempt.before if moment == "after" else None
-        measurement = await self._desk.measure(moment, like=before.device if before else None)
+        try:
+            measurement = await self._desk.measure(moment, like=before.device if before else None)
+        except Exception as problem:  # noqa: BLE001 - as above; a figure is lost, and nothing else
+            measurement = unavailable(moment)
+            self._voice.note("error", (await self._kept(problem)).what)
         self._voice.tell(e.GpuMeasured, moment=moment, measurement=measurement)
 
     async def _unexpected(self, problem: BaseException) -> Ending:
-        """Keep what is known of an error of our own where a person can find it; the scene fails, the run goes on."""
+        """Return how the scene ends with an error of our own, which leaves nobody to watch the prompt."""
+        failure = await self._kept(problem)
+        if self._voice.attempt.phase in ("queued", "executing"):
+            await withdraw(self._desk, self._voice, within=WITHDRAWAL)
+        return endings.of_failure(failure)
+
+    async def _kept(self, problem: BaseException) -> Failure:
+        """Keep what is known of an error of our own where a person can find it, and return what is told of it."""
         path = self._desk.run_dir.queue_error_debug(self._scene.brief.folder)
         text = "".join(traceback.format_exception(problem))
         await to_thread.run_sync(write_atomic, path, text.encode("utf-8", "replace"))
-        if self._voice.attempt.phase in ("queued", "executing"):  # nobody watches it any more
-            await withdraw(self._desk, self._voice, within=WITHDRAWAL)
-        fault = next(one for one in flattened(problem) if not isinstance(one, Failure))
+        fault = next((one for one in flattened(problem) if not isinstance(one, Failure)), problem)
         why = f"{type(fault).__name__} in attempt {self._voice.number} of {self._scene.id}"
-        return endings.of_failure(Failure("internal", why=why, debug=self._desk.run_dir.relative(path)))
+        return Failure("internal", why=why, debug=self._desk.run_dir.relative(path))
 
 
 def _content(path: Path) -> bytes | None:
