@@ -180,6 +180,11 @@ REGISTRY: dict[str, Entry] = {
         "There is too little space for its frames at {place}: {free} are free, about {needed} are needed ({basis}).",
         "Free space there: it is looked at again every minute, and the run goes on without this server meanwhile.",
     ),
+    "disk.full": Entry(
+        "A disk took no more: {why}.",
+        "Free space where the output goes, in the temporary and in the runs folder; what was asked for may be done.",
+        1,
+    ),
     "archive.unwritten": Entry(
         "The run is whole, but its archive could not be written: {why}.",
         "Free space or correct the permissions, then `comfytui resume {run}` writes it.",

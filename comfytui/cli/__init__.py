@@ -8,10 +8,13 @@ from collections.abc import Sequence
 
 from comfytui.cli.endings import guarded
 from comfytui.cli.importing import importing
+from comfytui.cli.streams import stand_in
 
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line and return its exit code; failures are told, never raised."""
+
+    stand_in()
 
     def carry_out() -> int:
         with importing():

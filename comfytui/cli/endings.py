@@ -1,5 +1,6 @@
 """How a command ends when it does not end well: two sentences and a code, never a traceback."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -49,6 +50,12 @@ def _ended(fault: BaseException, arguments: Sequence[str]) -> int:
 
             leave_stdout()
             return 0
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            from comfytui.faces.printer import leave_stdout
+
+            code = tell(Failure("disk.full", why=fault.strerror), "--json" in arguments)
+            leave_stdout()
+            return code
         case _:
             from comfytui.cli.mishaps import internal_failure
 

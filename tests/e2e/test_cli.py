@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import comfytui as package
-from tests.e2e.command import comfytui, environment, story
+from tests.e2e.command import COMMAND, comfytui, environment, story
 
 HEAVY = {"textual", "httpx", "httpx_ws", "msgspec", "anyio", "matplotlib"}
 
@@ -196,3 +196,29 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.listen()
         said = refused(comfytui("sim", "--port", str(taken.getsockname()[1]), cwd=tmp_path), "config.value")
     assert "in use" in said
+
+
+# --- where output goes ---------------------------------------------------------------------------------------------
+
+
+def redirected(words: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command with its streams redirected as a shell does it: ``>&-``."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {words}', "sh", *COMMAND, *arguments], cwd=cwd, env=environment(), text=True,
+        capture_output=True, timeout=50, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_process_without_streams_goes_its_way(tmp_path: Path) -> None:
+    done = redirected("<&- >&-", "themes", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert redirected("<&- >&- 2>&-", "validate", "none", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_output_that_the_disk_does_not_take_is_told(tmp_path: Path) -> None:
+    done = redirected("> /dev/full", "errors", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("A disk took no more: No space left on device.\n")
+    assert done.stderr.endswith("[disk.full]\n")
