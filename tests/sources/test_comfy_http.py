@@ -68,10 +68,8 @@ async def test_an_empty_id_is_never_sent(tmp_path: Path) -> None:
                 await ask()
         await http.delete_pending([])
         assert await http.object_info("..") is None
-        assert await http.missing_nodes(["", ".."]) == (
-            "",
-            "..",
-        )  # a workflow may say so; both would ask for all of them
+        infos = await http.node_infos(["", ".."])  # a workflow may say so; both would ask for all of them
+        assert infos == {"": None, "..": None}
         assert sim.requests == []
 
 
@@ -93,16 +91,19 @@ async def test_history_is_read_by_id_alone(tmp_path: Path) -> None:
         assert [one.path for one in sim.requests] == ["/history/a/b?c#d"]
 
 
-async def test_missing_nodes_asks_for_each_class_and_never_for_all(tmp_path: Path) -> None:
+async def test_node_infos_ask_for_each_class_and_never_for_all(tmp_path: Path) -> None:
     async with Simulator(output_dir=tmp_path).serve() as sim, ComfyHttp(ServerAddress.parse(sim.url)) as http:
-        assert await http.missing_nodes(["SaveImage", "Zed", "EmptyImage", "Amiss", "SaveImage"]) == ("Amiss", "Zed")
-        assert await http.missing_nodes([]) == ()
+        infos = await http.node_infos(["SaveImage", "Zed", "EmptyImage", "Amiss", "SaveImage"])
+        assert [(name, info is None) for name, info in infos.items()] == [
+            ("Amiss", True), ("EmptyImage", False), ("SaveImage", False), ("Zed", True),
+        ]  # fmt: skip
+        assert await http.node_infos([]) == {}
         assert {one.path for one in sim.requests} == {
             f"/object_info/{name}" for name in ("SaveImage", "Zed", "EmptyImage", "Amiss")
         }
         sim.faults.add(Answered(path="/object_info/*", status=500))
         with pytest.raises(TransportFailure):
-            await http.missing_nodes(["SaveImage", "Zed"])
+            await http.node_infos(["SaveImage", "Zed"])
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

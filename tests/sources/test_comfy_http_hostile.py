@@ -58,7 +58,7 @@ ASKED: dict[str, Callable[[ComfyHttp], Awaitable[Any]]] = {
     "queue_remaining": lambda http: http.queue_remaining(),
     "history": lambda http: http.history("one"),
     "object_info": lambda http: http.object_info("SaveImage"),
-    "missing_nodes": lambda http: http.missing_nodes(["SaveImage", "KSampler"]),
+    "node_infos": lambda http: http.node_infos(["SaveImage", "KSampler"]),
     "folder_paths": lambda http: http.folder_paths(),
     "logs_tail": lambda http: http.logs_tail(100),
     "submit": lambda http: http.submit({}, "one", "client"),

@@ -54,8 +54,7 @@ class NodeError(Struct, frozen=True, kw_only=True):
 class HistoryEntry(Struct, frozen=True, kw_only=True):
     """The reply to GET /history/<prompt_id> for a prompt that has ended.
 
-    ``outcome`` is ``None`` where the entry has no status. ``output_nodes`` are the nodes that were to be executed for
-    their outputs. ``raw`` is the reply as it came, for history.json.
+    ``outcome`` is ``None`` where the entry has no status. ``raw`` is the reply as it came, for history.json.
     """
 
     outputs: tuple[OutputFile, ...] = ()
@@ -64,7 +63,6 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     success_at: datetime | None = None
     error: NodeError | None = None
     cached_nodes: tuple[str, ...] = ()
-    output_nodes: tuple[str, ...] = ()
     raw: bytes = b""
 
 
@@ -83,7 +81,6 @@ def read_history(raw: bytes, prompt_id: str) -> HistoryEntry | None:
         raise WrongShape("the entry has no `outputs`")
     told = _messages(mapping(entry.get("status")).get("messages"))
     outcome = _outcome(mapping(entry.get("status")), told)
-    prompt = items(entry.get("prompt"))
     return HistoryEntry(
         outputs=tuple(_files_of_all(entry["outputs"])),
         outcome=outcome,
@@ -91,7 +88,6 @@ def read_history(raw: bytes, prompt_id: str) -> HistoryEntry | None:
         success_at=moment(told.get("execution_success", {}).get("timestamp")) if outcome == "success" else None,
         error=read_node_error(told.get("execution_error", {})) if outcome == "error" else None,
         cached_nodes=names(told.get("execution_cached", {}).get("nodes")),
-        output_nodes=names(prompt[4]) if len(prompt) > 4 else (),
         raw=raw,
     )
 

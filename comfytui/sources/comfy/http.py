@@ -143,11 +143,6 @@ class ComfyHttp:
             raise failures[0]
         return infos
 
-    async def missing_nodes(self, node_classes: Iterable[str]) -> tuple[str, ...]:
-        """Return those classes that the server does not know, sorted."""
-        infos = await self.node_infos(node_classes)
-        return tuple(name for name, info in infos.items() if info is None)
-
     async def folder_paths(self) -> dict[str, tuple[str, ...]] | None:
         """Return the server's model folders by kind (GET /internal/folder_paths); ``None``: it does not tell."""
         try:
