@@ -220,6 +220,11 @@ REGISTRY: dict[str, Entry] = {
         "No runner answers for run {run}.",
         "It has ended or died; what it recorded is shown from its journal.",
     ),
+    "run.none_failed": Entry(
+        "No scene of run {run} has failed.",
+        "Name the scenes that are to be rendered again; `comfytui attach {run}` shows them.",
+        1,
+    ),
     "run.no_answer": Entry(
         "The runner of run {run} did not answer within {seconds} s.",
         "Look at the run with `comfytui attach`: the answer may still come, and stands in its log.",

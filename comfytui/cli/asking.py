@@ -30,7 +30,7 @@ def ask_run(name: str, order: str, scenes: Sequence[str], flags: Mapping[str, An
     """Ask the runner of the run called ``name`` and return 0 when it does what is asked, 1 when it refuses.
 
     Raises ``click.UsageError`` for flags that do not fit, ``Failure``: ``run.not_found``, ``run.no_runner`` where
-    nobody drives the run (a rerun starts a runner), ``run.no_answer``.
+    nobody drives the run (a rerun starts a runner), ``run.none_failed`` for ``--failed``, ``run.no_answer``.
     """
     settings = load(flags, os.environ, Path.cwd())
     failed, ticket = bool(flags.get("failed")), uuid.uuid4().hex
@@ -107,6 +107,9 @@ async def _told(feed: Feed, command: c.AnyCommand, start: Any, *, failed: bool) 
 
 
 def _with_failed(command: c.AnyCommand, state: State) -> c.AnyCommand:
+    """Return ``command`` for the scenes that failed. Raises ``Failure`` ``run.none_failed``."""
     assert isinstance(command, c.Rerun)
     failed = tuple(scene.id for scene in state.scenes if scene.phase == "failed")
+    if not failed:
+        raise Failure("run.none_failed", run=state.run.id if state.run else "")
     return c.Rerun(id=command.id, scenes=failed, seed=command.seed, prompt=command.prompt)

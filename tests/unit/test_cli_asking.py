@@ -90,3 +90,16 @@ async def test_a_runner_that_does_not_answer_is_not_waited_for_for_ever(monkeypa
         raise told
     assert caught.value.code == "run.no_answer"
     assert feed.sent == [c.Hold(id="t")]
+
+
+async def test_a_rerun_of_the_failed_where_none_failed_starts_no_runner() -> None:
+    feed = Deaf()
+    with pytest.raises(Failure) as caught:
+        async with anyio.create_task_group() as tasks:
+            try:
+                await asking._told(feed, c.Rerun(id="t", scenes=()), tasks.start_soon, failed=True)
+            except Failure as failure:
+                told = failure
+        raise told
+    assert caught.value.code == "run.none_failed"
+    assert not feed.sent
