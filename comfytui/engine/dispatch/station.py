@@ -21,9 +21,9 @@ MENDED = ("workflow.nodes_missing", "workflow.models_missing", "disk.server_spac
 """What a server that answers may lack, and a person may bring while the run goes on."""
 MEND_LOOK = 60.0
 """Seconds between two looks at whether that was done: each is a request for every class of node."""
-CLEAN_LOOK = 5.0
-"""Seconds between two looks at whether the prompts are gone that others took over (2 to 6 of 40 interrupts were lost,
-ComfyUI 0.3.64 and 0.8.0)."""
+CLEAN_LOOK, LONGEST_CLEAN_LOOK = 5.0, 60.0
+"""Seconds between two looks at whether the prompts are gone that others took over, the first and the longest: 2 to 6 of
+40 interrupts were lost, and ``/queue`` may weigh megabytes (ComfyUI 0.3.64 and 0.8.0)."""
 
 
 class Station:
@@ -157,6 +157,7 @@ class Station:
 
         A request may fail and an interrupt be lost, so it is looked again until none of them is left there.
         """
+        pause = CLEAN_LOOK
         while True:
             self._returned = anyio.Event()
             try:
@@ -166,8 +167,10 @@ class Station:
                 connection.desk.server.doubt()
             if clean or connection.desk.server.away:
                 await self._returned.wait()
+                pause = CLEAN_LOOK
             else:
-                await wait_for(self._returned, CLEAN_LOOK, self._clock)
+                await wait_for(self._returned, pause, self._clock)
+                pause = min(LONGEST_CLEAN_LOOK, pause * 2)
 
     async def _clean(self, connection: Connection) -> bool:
         """Take off what is found there, and return whether nothing was."""
