@@ -21,7 +21,7 @@ MENDED = ("workflow.nodes_missing", "workflow.models_missing", "disk.server_spac
 """What a server that answers may lack, and a person may bring while the run goes on."""
 MEND_LOOK = 60.0
 """Seconds between two looks at whether that was done: each is a request for every class of node."""
-CLEAN_LOOK, LONGEST_CLEAN_LOOK = 5.0, 60.0
+CLEAN_LOOK, LONGEST_CLEAN_LOOK = 2.0, 60.0
 """Seconds between two looks at whether the prompts are gone that others took over, the first and the longest: 2 to 6 of
 40 interrupts were lost, and ``/queue`` may weigh megabytes (ComfyUI 0.3.64 and 0.8.0)."""
 
