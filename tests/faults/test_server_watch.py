@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from comfytui.engine.prompt.gpu_activity import GpuActivity
 from comfytui.engine.prompt.stalling import Silence, next_stall_step, stall_limit
 from comfytui.engine.prompt.waiting import GiveUp, WaitOn, next_step
+from comfytui.engine.runner import Runner
 from comfytui.engine.server import gauges
+from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.watch import FIRST_PAUSE, LONGEST_PAUSE, pause_before
 from comfytui.faces.tui.panes.health import http_words
 from comfytui.model import commands as c
@@ -285,6 +287,53 @@ def test_pauses_grow_are_bounded_and_differ_between_clients() -> None:
     for tries in (0, 3, 50, 10**6):
         low, high = pause_before(tries, 0.0), pause_before(tries, 1.0)
         assert FIRST_PAUSE * 0.75 <= low < high <= LONGEST_PAUSE * 1.25
+
+
+# --- away when the next run of a sweep begins -------------------------------------------------------------------------
+
+
+def down(times: int | None = None) -> f.Answered:
+    """A server behind a gateway that has nobody to ask."""
+    return f.Answered(path="/system_stats", status=503, times=times)
+
+
+async def begun(stage: Stage, number: int, fault: f.Fault) -> Outcome:
+    """Begin run ``number`` of a sweep while the server has a ``fault``, and return what came of it."""
+    async with stage.simulator(fault) as simulator:
+        runner = stage.open(simulator)
+        part = e.SweepPart(sweep="sweep-1", number=number, least=5, most=5)
+        with Runner(runner.run_dir, replace(runner.plan, sweep=part), stage.clock, Credentials()) as run:
+            with anyio.fail_after(3600):
+                code = await run.drive()
+            return Outcome(code, run, simulator)
+
+
+def seconds_to(outcome: Outcome, kind: type[e.Fact]) -> float:
+    """Return the seconds from the first fact to the one of this ``kind``."""
+    facts = list(journal.read(outcome.run_dir.journal))
+    (one,) = [fact for fact in facts if isinstance(fact.event, kind)]
+    return (one.at - facts[0].at).total_seconds()
+
+
+async def test_the_next_run_of_a_sweep_waits_for_the_server_that_rendered_the_one_before(stage: Stage) -> None:
+    outcome = await begun(stage, 2, down(times=6))
+    assert (outcome.exit_code, outcome.findings) == (0, [])
+    (away,) = told(outcome, *AWAY)
+    assert (away.code, away.wait) == ("server.unreachable", 600)
+    assert 10 < seconds_to(outcome, e.ServerReached) < 60
+    assert (outcome.state.server.away_since, outcome.state.server.trouble) == (None, "")
+
+
+async def test_it_waits_no_longer_than_for_one_that_goes_in_the_middle_of_a_run(stage: Stage) -> None:
+    outcome = await begun(stage, 2, down())
+    assert outcome.exit_code == 2
+    assert 600 <= seconds_to(outcome, e.RunEnded) < 620
+    assert [fact.code for fact in told(outcome, e.ServerTroubled)] == ["server.unreachable"]
+
+
+async def test_the_first_run_of_a_sweep_says_at_once_that_there_is_no_server(stage: Stage) -> None:
+    outcome = await begun(stage, 1, down())
+    assert (outcome.exit_code, told(outcome, *AWAY)) == (2, [])
 
 
 # --- it was restarted --------------------------------------------------------------------------------------------

@@ -60,6 +60,9 @@ class Station:
     async def live(self, leave: anyio.Event) -> None:
         """Be connected until ``leave``. The only server of a run is tried once, one of several again and again.
 
+        Where the run is a later one of a sweep, its only server rendered the run before: it is waited for as one that
+        goes away in the middle of a run is.
+
         Raises ``Failure`` ``run.unwritable``.
         """
         tries, self._began = 0, self._clock.monotonic()
@@ -114,10 +117,13 @@ class Station:
 
     def _pause(self, failure: Failure, tries: int) -> float | None:
         """Return the seconds after which the server is tried again after ``tries`` in vain; ``None``: it is not."""
-        if not self.name or failure.code not in (*TRIED_AGAIN, *MENDED):
+        left = self._run.policy.server_wait_seconds - self._away
+        follows = self._run.sweep is not None and self._run.sweep.number > 1
+        if not self.name and not (follows and failure.code in TRIED_AGAIN and left > 0):
+            return None
+        if failure.code not in (*TRIED_AGAIN, *MENDED):
             return None
         pause = MEND_LOOK if failure.code in MENDED else pause_before(tries, 0.5)
-        left = self._run.policy.server_wait_seconds - self._away
         return round(min(pause, max(1.0, left)) if left > 0 else pause, 1)
 
     @property
@@ -137,7 +143,23 @@ class Station:
                 self._hub.publish(e.Pulse(latency=None, next_try=pause))
             if not self._hub.server.lost and (pause is None or self._away >= self._run.policy.server_wait_seconds):
                 self._hub.publish(e.ServerGivenUp(away=round(self._away, 1)))
+        elif pause is not None:
+            self._waited_for(failure, pause, went=before is None)
+            return
         self.met.set()
+
+    def _waited_for(self, failure: Failure, pause: float, *, went: bool) -> None:
+        """Tell that the only server is away, and nothing can be rendered meanwhile."""
+        if not went:
+            self._hub.publish(e.Pulse(latency=None, next_try=pause))
+            return
+        wait = self._run.policy.server_wait_seconds
+        self._hub.publish(
+            e.ServerAway(
+                code=failure.code, what=failure.what, remedy=failure.remedy, away=round(self._away, 1),
+                next_try=pause, wait=wait,
+            )
+        )  # fmt: skip
 
     async def events(self) -> None:
         """Tell what happens on the server once it is connected, until cancelled."""
