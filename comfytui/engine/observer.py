@@ -15,6 +15,7 @@ from comfytui.engine.frames.shelves import EitherShelf
 from comfytui.engine.hub import Hub, HubLike, Unrecorded
 from comfytui.engine.prompt.gpu_activity import GpuActivity
 from comfytui.engine.prompt.router import Router
+from comfytui.engine.server.beside import GPUS, LOG, OTHERS, beside
 from comfytui.engine.server.connection import Line, reached
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.log_reader import LogReader
@@ -104,11 +105,12 @@ class Observer:
         async with ComfySocket(line.http.address, uuid.uuid4().hex, self._clock) as socket:
             router = Router(hub, self._clock, None)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._logs[server.name].keep)
+                tasks.start_soon(beside, hub, LOG, self._logs[server.name].keep)
                 tasks.start_soon(router.listen, socket.messages())
                 tasks.start_soon(ServerWatch(hub, line.http, self._clock, on_change=router.presence).keep)
-                tasks.start_soon(watch_others, hub, line.http, self._clock, None)
-                tasks.start_soon(watch_gpus, hub, line.gauges.samples(), GpuActivity(), self._clock)
+                tasks.start_soon(beside, hub, OTHERS, watch_others, hub, line.http, self._clock, None)
+                samples = line.gauges.samples()
+                tasks.start_soon(beside, hub, GPUS, watch_gpus, hub, samples, GpuActivity(), self._clock)
                 if isinstance(line.shelf, EitherShelf):
                     tasks.start_soon(self._watch_frames, line.shelf.output_dir, server.watch)
 

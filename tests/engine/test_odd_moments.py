@@ -9,7 +9,10 @@ from msgspec.structs import replace
 
 from comfytui.engine.attempt.verdict import UNSEEN_BEFORE
 from comfytui.engine.frames.shelves import EitherShelf, Wanted
+from comfytui.engine.server import connection
+from comfytui.engine.server.beside import GPUS, LOG, OTHERS
 from comfytui.engine.server.gauges import Gauges
+from comfytui.engine.server.log_reader import LogReader
 from comfytui.model import commands as c
 from comfytui.model import events as e
 from comfytui.simulator import faults as f
@@ -157,3 +160,22 @@ async def test_history_that_was_promised_and_never_comes_is_given_up_soon(stage:
     assert first.ended_at is not None
     assert first.executing_at is not None
     assert (first.ended_at - first.executing_at).total_seconds() < 60
+
+
+@pytest.mark.parametrize("what", [GPUS, LOG, OTHERS])
+async def test_an_error_of_our_own_in_what_is_only_looked_at_costs_what_it_tells_and_not_the_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    where = {GPUS: "watch_gpus", OTHERS: "watch_others"}.get(what)
+    if where is not None:
+        monkeypatch.setattr(connection, where, broken)
+    else:
+        monkeypatch.setattr(LogReader, "keep", broken)
+    outcome = await stage.play(scenes=(brief(1), brief(2)))
+    assert (outcome.exit_code, outcome.findings) == (0, [])
+    (note,) = [note for note in outcome.state.notes if note.level == "error"]
+    assert note.text.startswith(f"{what} can no longer be told")
+    assert "ZeroDivisionError in test_odd_moments.py, line" in note.text

@@ -15,6 +15,7 @@ from comfytui.engine.frames.shelves import DiskShelf, EitherShelf, HttpShelf, Sh
 from comfytui.engine.frames.watch import watch_frames
 from comfytui.engine.hub import HubLike
 from comfytui.engine.prompt.router import Router
+from comfytui.engine.server.beside import GPUS, LOG, OTHERS, beside
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.server.gauges import Gauges
 from comfytui.engine.server.guard import ServerGuard
@@ -74,8 +75,10 @@ class Connection(Struct, frozen=True):
         background.start_soon(desk.router.listen, self.socket.messages())
         background.start_soon(desk.router.keep_hearing, self.socket)
         background.start_soon(desk.server.keep)
-        background.start_soon(watch_others, desk.hub, desk.http, desk.clock, desk.client_id)
-        background.start_soon(self.log.keep)
+        background.start_soon(
+            beside, desk.hub, OTHERS, watch_others, desk.hub, desk.http, desk.clock, desk.client_id
+        )  # fmt: skip
+        background.start_soon(beside, desk.hub, LOG, self.log.keep)
         if self.guard is not None:
             background.start_soon(self.guard.keep_running)
         background.start_soon(self._look, background)
@@ -84,7 +87,8 @@ class Connection(Struct, frozen=True):
         """Begin to look at frames and GPUs once a prompt is sent that they may be of: the first look misses nothing."""
         desk = self.desk
         await wait_for(desk.sent, HEAD_START, desk.clock)
-        background.start_soon(watch_gpus, desk.hub, self.gauges.samples(), desk.activity, desk.clock)
+        samples = self.gauges.samples()
+        background.start_soon(beside, desk.hub, GPUS, watch_gpus, desk.hub, samples, desk.activity, desk.clock)
         if isinstance(desk.shelf, EitherShelf):
             folder = prefix_for(desk.hub.run_id, "any", 1, self.mark).rpartition("/")[0]
             background.start_soon(
