@@ -17,7 +17,7 @@ from comfytui.cli.heralding import herald_of
 from comfytui.cli.interruptions import interruptions
 from comfytui.cli.mishaps import internal_failure
 from comfytui.clock import Clock, system_clock
-from comfytui.engine.herald import LAST_WORDS
+from comfytui.engine.herald import LAST_WORDS, Herald
 from comfytui.engine.runner import Runner
 from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
@@ -138,14 +138,22 @@ class Driving:
                 async with link.open(), metrics_served(self._metrics_port, lambda: runner.hub.state) as port:
                     if port is not None:
                         print(f"Metrics: http://{HOST}:{port}/metrics", file=sys.stderr, flush=True)
-                    code = await runner.drive()
+                    ended = await runner.drive()
                     self._driven = True
                 if herald is not None:
-                    await herald.finish(_tell_waiting)
+                    await self._tell_last_news(herald)
+            code = ended
         for failure in (self._runner.paused, herald.failure if herald is not None else None):
             if failure is not None:
                 tell_failure(failure, as_json=False)
         return code
+
+    async def _tell_last_news(self, herald: Herald) -> None:
+        """Let the last news be told. Whoever interrupts that has been told all else, and gets the run's exit code."""
+        outer = self._leaving
+        with anyio.CancelScope() as self._leaving:
+            await herald.finish(_tell_waiting)
+        self._leaving = outer
 
     @property
     def finished(self) -> bool:

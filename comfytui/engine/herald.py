@@ -74,12 +74,14 @@ class Herald:
         self._deadline = self._clock.monotonic() + LAST_WORDS
         self._ending.set()
         self._arrived.set()
-        with anyio.move_on_after(LAST_WORDS) as waiting:
-            await wait_for(self._ended, UNSAID, self._clock)
-            if not self._ended.is_set():
-                on_wait()
-            await self._ended.wait()
-        self._working.cancel()
+        try:
+            with anyio.move_on_after(LAST_WORDS) as waiting:
+                await wait_for(self._ended, UNSAID, self._clock)
+                if not self._ended.is_set():
+                    on_wait()
+                await self._ended.wait()
+        finally:
+            self._working.cancel()
         if waiting.cancelled_caught and self.failure is None:
             self.failure = Failure("notify.webhook", why=f"it did not take the last news within {LAST_WORDS:g} s")
 

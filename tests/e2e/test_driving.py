@@ -1,15 +1,15 @@
 """Driving a run in this process: what goes wrong beside the run does not end it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
 
-from comfytui.cli.driving import Driving, credentials, drive_in_foreground
+from comfytui.cli.driving import Driving, _tell_waiting, credentials, drive_in_foreground
 from comfytui.cli.planning import make_plan, order_story
 from comfytui.clock import system_clock
+from comfytui.engine.herald import Herald
 from comfytui.engine.server.credentials import Credentials
 from comfytui.errors import Failure
 from comfytui.faces.headless import LineFormatter
@@ -64,18 +64,14 @@ def test_who_does_not_wait_for_the_webhook_gets_the_exit_code_of_the_run(
     run, plan = prepared(tmp_path)
     driving = Driving(run, plan, "run", system_clock(), Credentials())
 
-    class Hanging:
-        failure = None
+    async def hang(body: bytes) -> None:
+        await anyio.sleep_forever()
 
-        async def work(self) -> None:
-            await anyio.sleep_forever()
-
-        async def finish(self, on_wait: Callable[[], object]) -> None:
-            on_wait()
-            driving._interrupted()
-            await anyio.sleep_forever()
-
-    monkeypatch.setattr("comfytui.cli.driving.herald_of", lambda *_: Hanging())
+    monkeypatch.setattr("comfytui.engine.herald.UNSAID", 0.0)
+    monkeypatch.setattr("comfytui.cli.driving._tell_waiting", lambda: (_tell_waiting(), driving._interrupted()))
+    monkeypatch.setattr(
+        "comfytui.cli.driving.herald_of", lambda plan, hub, clock: Herald(hub, hang, ("run_finished",), clock)
+    )
     assert anyio.run(driving.drive, None, lambda: None) == 0
     assert capsys.readouterr().err == (
         "The webhook has not taken the last news yet: waiting 5 s at most; interrupt to leave at once.\n"
