@@ -14,7 +14,7 @@ from comfytui.sources.frames.folder import nearest_folder
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
-DEBOUNCE_MS, STEP_MS = 28, 14
+DEBOUNCE_MS, STEP_MS = 30, 15
 """Events that come together are handed over together, this much later at most; how often that is asked."""
 WAIT_MS = 250
 """The longest wait, after which the folder's identity is checked."""

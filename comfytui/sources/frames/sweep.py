@@ -3,7 +3,7 @@
 The event queue of a kernel may overflow, and ``watchfiles`` may drop an event that arrives in the instant in which it
 hands others over. What events missed is found by going through the whole folder, again and again: first the names
 nobody told of, then the files that are known. That goes slowly, so that no frame waits for it and an idle folder costs
-next to nothing: a folder of 1,000 files is gone through every few seconds, one of 100,000 in a minute or two, and
+next to nothing: a folder of 1,000 files is gone through every few seconds, one of 100,000 in two or three minutes, and
 where looking takes longer than usual (a slow disk, a busy machine) accordingly later.
 """
 
@@ -19,7 +19,7 @@ LISTED = 4 * SLICE
 """How many names are listed in one go, in about the same time."""
 AGAIN = 2.0
 """Seconds between two rounds of a folder that is small, and at least until a file that changed is looked at again."""
-LARGEST_SHARE = 0.01
+LARGEST_SHARE = 0.006
 """Slices may take this share of the time at most."""
 
 
