@@ -5,6 +5,7 @@ import functools
 from anyio import to_thread
 
 from comfytui.engine.hub import Hub
+from comfytui.engine.pausing import INTERRUPTED
 from comfytui.engine.planner import checked, fulfilled
 from comfytui.errors import Failure
 from comfytui.model import events as e
@@ -12,8 +13,6 @@ from comfytui.records.archive import write_archive
 from comfytui.records.metadata import build_metadata
 from comfytui.records.rundir import RunDir
 from comfytui.records.validate import passed, validate_run, write_validation
-
-INTERRUPTED = 130
 
 
 async def close_run(hub: Hub, run_dir: RunDir, *, interrupted: bool) -> int:

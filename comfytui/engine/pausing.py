@@ -17,6 +17,9 @@ from comfytui.errors import Failure
 from comfytui.model import events as e
 from comfytui.records.rundir import RunDir
 
+INTERRUPTED = 130
+"""The exit code of a run that a person stopped."""
+
 PATIENCE = 15.0
 """Seconds that the server is given to take our waiting prompts off its queue."""
 

@@ -4,21 +4,22 @@ It can be taken up again at any time: what the journal tells is folded first, an
 the server, and a scene that is over stays over.
 """
 
+import importlib
 from types import TracebackType
 from typing import Literal, Self
 
 import anyio
 import anyio.abc
+from anyio import to_thread
 from msgspec import UNSET
 
 from comfytui.clock import Clock
 from comfytui.engine.checks import Checks
-from comfytui.engine.closing import INTERRUPTED, close_run
 from comfytui.engine.dispatch.protocol import Dispatch
 from comfytui.engine.dispatch.stations import Stations, opened
 from comfytui.engine.foreman import Foreman
 from comfytui.engine.hub import Hub
-from comfytui.engine.pausing import first_failure, pause, stepping_back
+from comfytui.engine.pausing import INTERRUPTED, first_failure, pause, stepping_back
 from comfytui.engine.server.credentials import Credentials
 from comfytui.engine.taking_up import TakingUp, journal_notes
 from comfytui.errors import Failure
@@ -37,6 +38,8 @@ Reason = Literal["run", "resume", "rerun"]
 
 COMMAND_WAIT = 20.0
 """Seconds for which a runner that was started for a rerun waits for the command to arrive."""
+READY_TO_CLOSE = 1.0
+"""Seconds after which a run imports what its end needs: its first prompt is sent by then."""
 
 
 class Runner:
@@ -144,6 +147,8 @@ class Runner:
             self._foreman.all_over()
             await self._check()
         self._begun = True
+        from comfytui.engine.closing import close_run
+
         return await close_run(self.hub, self.run_dir, interrupted=self._foreman.stopped)
 
     @property
@@ -183,8 +188,16 @@ class Runner:
     async def _work(self, dispatch: Dispatch) -> None:
         async with anyio.create_task_group() as background:
             background.start_soon(dispatch.events)
+            background.start_soon(self._make_ready_to_close)
             await self._foreman.work(dispatch)
             background.cancel_scope.cancel()
+
+    async def _make_ready_to_close(self) -> None:
+        """Import what only the end of a run needs once its first prompt is at work; by the next morning there may be
+        another version of it on the disk.
+        """
+        await self._clock.sleep(READY_TO_CLOSE)
+        await to_thread.run_sync(importlib.import_module, "comfytui.engine.closing")
 
     async def _check(self) -> None:
         """Run the check suites; meanwhile the run can still be stopped."""

@@ -3,6 +3,7 @@
 One envelope is one line of JSON: ``{"v": 1, "seq": 7, "at": "...Z", "run": "...", "event": {"type": ..., ...}}``.
 """
 
+import functools
 from typing import Any
 
 import msgspec
@@ -40,7 +41,6 @@ class _Kind(Struct):
 
 
 _seal = msgspec.json.Encoder()
-_whole = msgspec.json.Decoder(Envelope)
 _outer = msgspec.json.Decoder(_Sealed)
 _kind = msgspec.json.Decoder(_Kind)
 
@@ -71,13 +71,19 @@ def _whole_characters(value: Any) -> Any:
             return value
 
 
+@functools.cache
+def _decoder() -> msgspec.json.Decoder[Envelope]:
+    """Return what decodes all events: made when one is read, for whoever begins a run writes at first."""
+    return msgspec.json.Decoder(Envelope)
+
+
 def decode(line: bytes) -> Envelope:
     """Return the envelope in ``line``; an event of an unknown type becomes :class:`Unknown`.
 
     Raises ``ValueError`` when the line is not an envelope, or an event of a known type does not fit it.
     """
     try:
-        return _whole.decode(line)
+        return _decoder().decode(line)
     except (ValueError, RecursionError) as problem:
         try:
             sealed = _outer.decode(line)
