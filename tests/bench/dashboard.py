@@ -15,7 +15,7 @@ import anyio
 
 from comfytui.faces.tui.panes.picture import Picture
 from tests.bench.rendering import run_alone, server
-from tests.bench.table import Figure, Table, quantile
+from tests.bench.table import Figure, Table, paired, quantile
 from tests.bench.terminal import COLUMNS, ROWS, Terminal, terminal
 from tests.e2e.command import COMMAND, environment
 from tests.ui import script
@@ -23,7 +23,7 @@ from tests.ui.stage import WIDE, stage
 
 FEW, MANY = 200, 10_000
 SETTLE, WATCHED = 3.0, 8.0
-STARTS, KEYS, RESIZES, FILLS = 3, 30, 3, 5
+STARTS, KEYS, RESIZES, FILLS = 9, 30, 3, 5
 
 HELLO = """
 from textual.app import App
@@ -91,11 +91,10 @@ def _starts(run: str) -> list[Figure]:
             whole.append(program.first_shows(f"{FEW} scenes"))
             program.watch(SETTLE / 3)
             leaving.append(program.leave("q"))
-    first, bare = quantile(ours, 0.5), quantile(hello, 0.5)
     return [
-        Figure("attach / Textual hello world: first paint", first / bare, most=1.6),
-        Figure("attach / Textual hello world: CPU until then", quantile(cpu, 0.5) / quantile(bare_cpu, 0.5)),
-        Figure("attach: first paint", 1000 * first, "ms"),
+        Figure("attach / Textual hello world: first paint", paired(ours, hello), most=1.6),
+        Figure("attach / Textual hello world: CPU until then", paired(cpu, bare_cpu)),
+        Figure("attach: first paint", 1000 * quantile(ours, 0.5), "ms"),
         Figure("attach: CPU until then", 1000 * quantile(cpu, 0.5), "ms", most=400),
         Figure("attach: the run read and shown", 1000 * quantile(whole, 0.5), "ms"),
         Figure("attach: leaving", 1000 * quantile(leaving, 0.5), "ms", most=700),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.bench.rendering import PATIENCE, ask, executed, render, run_alone, server
 from tests.bench.scale import WORKFLOW
-from tests.bench.table import Figure, Table, quantile
+from tests.bench.table import Figure, Table, paired, quantile
 from tests.e2e.command import environment
 
 ROUNDS = 15
@@ -73,16 +73,11 @@ def measure() -> Table:
 def _figures(times: Mapping[str, Sequence[float]]) -> list[Figure]:
     ours, most = times["comfytui run"], {"bare script": 2.5, "comfy-cli run --wait": 0.5}
     ratios = [
-        Figure(f"comfytui run / {name}", _ratio(ours, taken), most=most[name])
+        Figure(f"comfytui run / {name}", paired(ours, taken), most=most[name])
         for name, taken in times.items()
         if name in most
     ]
     return [*ratios, *(Figure(name, 1000 * quantile(taken, 0.5), "ms") for name, taken in times.items())]
-
-
-def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return the median of the ratios of each turn: the machine is faster in one minute than in the next."""
-    return quantile([us / them for us, them in zip(ours, theirs, strict=True)], 0.5)
 
 
 def _ours(url: str, folder: Path) -> float:
