@@ -106,9 +106,9 @@ class LinkServer:
                 await self._converse(stream)
         except* TimeoutError:
             _log(f"A client of the run was dropped: it took nothing for {self._patience:g} s. {_MAY_COME_AGAIN}")
-        except* (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # it went away
-        except* Exception:  # noqa: BLE001  (a fault of ours: into the runner's log, and the run goes on)
+        except* (ConnectionError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # it went away, as faces do at any time: what it did not hear is in the journal
+        except* Exception:  # noqa: BLE001  (a fault of ours or of the disk: into the runner's log, and the run goes on)
             _log(traceback.format_exc().rstrip())
         finally:
             self._clients -= 1

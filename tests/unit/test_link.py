@@ -201,6 +201,19 @@ async def test_a_fault_of_ours_and_a_log_that_takes_nothing_cost_no_other_client
         assert len(await facts(connection, 1)) == 1
 
 
+async def test_a_disk_that_fails_is_no_client_that_went_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with serving(tmp_path) as it:
+        monkeypatch.setattr(it.hub, "subscribe", broken)
+        with pytest.raises(NobodyThere):
+            await Connection.open(tmp_path, 0)
+    assert "OSError: [Errno 5] Input/output error" in capsys.readouterr().err
+
+
 async def test_a_slow_client_loses_samples_and_no_fact(tmp_path: Path, transport: Transport) -> None:
     async with serving(tmp_path, transport) as it:
         it.publish(opened())
